@@ -6,8 +6,8 @@ import java.util.List;
 public final class BackendUnavailableException extends EpException {
   private static final long serialVersionUID = 1L;
 
-  /** Places tried, one line each. */
-  private final List<String> tried;
+  /** Places tried, one line each; an array because a serializable class needs such a field. */
+  private final String[] tried;
 
   /**
    * Makes an exception.
@@ -22,7 +22,7 @@ public final class BackendUnavailableException extends EpException {
         -1,
         "selecting backend " + backend,
         "tried: " + String.join("; ", tried) + ". " + remedy);
-    this.tried = List.copyOf(tried);
+    this.tried = tried.toArray(new String[0]);
   }
 
   /**
@@ -31,6 +31,6 @@ public final class BackendUnavailableException extends EpException {
    * @return the places
    */
   public List<String> tried() {
-    return tried;
+    return List.of(tried);
   }
 }

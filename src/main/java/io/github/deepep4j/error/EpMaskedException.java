@@ -23,7 +23,12 @@ public final class EpMaskedException extends EpException {
         Code.MASKED,
         rank,
         operation,
-        "rank " + maskedRank + " was masked by rank " + maskedBy + "; unmask(" + maskedRank
+        "rank "
+            + maskedRank
+            + " was masked by rank "
+            + maskedBy
+            + "; unmask("
+            + maskedRank
             + ") on it and on all unmasked ranks brings it back");
     this.maskedRank = maskedRank;
     this.maskedBy = maskedBy;
