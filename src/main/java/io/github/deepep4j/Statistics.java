@@ -1,0 +1,43 @@
+package io.github.deepep4j;
+
+import java.util.List;
+
+/**
+ * A snapshot of what a buffer has done since it was created. Rows are counted as they travel: once
+ * per (token, destination rank) in rank-major order, once per (token, expert) in expert-major order
+ * and in low-latency mode. The own rank is a peer like the others.
+ *
+ * @param normal per peer, by rank: normal-mode traffic
+ * @param lowLatency per peer, by rank: low-latency traffic
+ * @param windowBytes memory that peers can reach, held by this rank
+ * @param openResults results, of all kinds, that are not closed
+ * @param openHandles normal-mode handles that are not closed
+ * @param quarantinedRegions regions that a masked peer may still write to
+ * @param abandonedBytes memory that could not be freed because a peer may still use it
+ */
+public record Statistics(
+    List<Peer> normal,
+    List<Peer> lowLatency,
+    long windowBytes,
+    int openResults,
+    int openHandles,
+    int quarantinedRegions,
+    long abandonedBytes) {
+  /** Makes the lists immutable. */
+  public Statistics {
+    normal = List.copyOf(normal);
+    lowLatency = List.copyOf(lowLatency);
+  }
+
+  /**
+   * Traffic with one peer.
+   *
+   * @param rowsSent rows of dispatches sent to it
+   * @param bytesSent payload of these rows: activations and scales
+   * @param rowsReceived rows of dispatches received from it
+   * @param rowsCombined rows of its expert outputs that combines here read
+   * @param waitNanos time that calls here were blocked on it
+   */
+  public record Peer(
+      long rowsSent, long bytesSent, long rowsReceived, long rowsCombined, long waitNanos) {}
+}

@@ -1,0 +1,6 @@
+package io.github.deepep4j.group;
+
+/** Stand-in. */
+public final class TcpGroup {
+  private TcpGroup() {}
+}
