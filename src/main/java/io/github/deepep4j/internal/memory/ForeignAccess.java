@@ -2,13 +2,17 @@ package io.github.deepep4j.internal.memory;
 
 import static java.lang.invoke.MethodType.methodType;
 
+import java.io.IOException;
 import java.lang.invoke.MethodHandle;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.lang.invoke.VarHandle.AccessMode;
 import java.lang.reflect.Array;
+import java.lang.reflect.InvocationTargetException;
 import java.nio.Buffer;
 import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileChannel.MapMode;
 import java.util.Locale;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
@@ -133,6 +137,36 @@ final class ForeignAccess implements RawAccess {
     MethodHandle address = LOOKUP.findVirtual(segmentType, "address", methodType(long.class));
     return MethodHandles.filterReturnValue(ofBuffer, address)
         .asType(methodType(long.class, ByteBuffer.class));
+  }
+
+  @Override
+  public Memory map(FileChannel channel, long bytes)
+      throws IOException, ReflectiveOperationException {
+    Class<?> arenaType = foreign("Arena");
+    // Shared, because the thread that closes is not always the one that has opened.
+    AutoCloseable arena = (AutoCloseable) arenaType.getMethod("ofShared").invoke(null);
+    try {
+      Object segment =
+          FileChannel.class
+              .getMethod("map", MapMode.class, long.class, long.class, arenaType)
+              .invoke(channel, MapMode.READ_WRITE, 0L, bytes, arena);
+      long address = (long) segmentType.getMethod("address").invoke(segment);
+      return Memory.adopt(address, bytes, () -> unmap(arena));
+    } catch (ReflectiveOperationException e) {
+      unmap(arena);
+      if (e instanceof InvocationTargetException && e.getCause() instanceof IOException cause) {
+        throw cause;
+      }
+      throw e;
+    }
+  }
+
+  private static void unmap(AutoCloseable arena) {
+    try {
+      arena.close();
+    } catch (Exception e) {
+      throw OffHeap.unexpected(e);
+    }
   }
 
   private MethodHandle access(Object layout, AccessMode mode) throws ReflectiveOperationException {

@@ -1,7 +1,9 @@
 package io.github.deepep4j.internal.memory;
 
+import java.io.IOException;
 import java.lang.invoke.MethodHandle;
 import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
 
 /**
  * The operations on raw addresses as method handles, so that one class file serves every JDK from
@@ -122,4 +124,15 @@ interface RawAccess {
    * @see OffHeap#addressOf(ByteBuffer)
    */
   MethodHandle addressOf() throws ReflectiveOperationException;
+
+  /**
+   * Maps the start of a file, shared and writable, as one contiguous range.
+   *
+   * @param channel the file, which may be closed afterwards
+   * @param bytes how much of it, 1 or more, also beyond 2 GiB
+   * @return the range, unmapped when closed
+   * @throws IOException if the system refuses
+   * @throws ReflectiveOperationException if the JDK lacks a way to do it
+   */
+  Memory map(FileChannel channel, long bytes) throws IOException, ReflectiveOperationException;
 }

@@ -9,6 +9,9 @@ import java.nio.ByteOrder;
  * bare load or store.
  */
 final class RawHandles {
+  /** What is needed too rarely for a constant. */
+  static final RawAccess ACCESS;
+
   static final MethodHandle GET_BYTE;
   static final MethodHandle GET_SHORT;
   static final MethodHandle GET_INT;
@@ -44,6 +47,7 @@ final class RawHandles {
     }
     try {
       RawAccess raw = RawAccess.ofThisJdk();
+      ACCESS = raw;
       GET_BYTE = raw.get(byte.class);
       GET_SHORT = raw.get(short.class);
       GET_INT = raw.get(int.class);

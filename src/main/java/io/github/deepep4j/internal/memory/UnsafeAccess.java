@@ -2,13 +2,20 @@ package io.github.deepep4j.internal.memory;
 
 import static java.lang.invoke.MethodType.methodType;
 
+import java.io.IOException;
 import java.lang.invoke.MethodHandle;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.MethodType;
 import java.lang.reflect.Array;
 import java.lang.reflect.Field;
+import java.lang.reflect.Method;
 import java.nio.Buffer;
 import java.nio.ByteBuffer;
+import java.nio.MappedByteBuffer;
+import java.nio.channels.ClosedChannelException;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileChannel.MapMode;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Raw access up to JDK 21, by {@code sun.misc.Unsafe}. The class is found by reflection: naming it
@@ -16,6 +23,9 @@ import java.nio.ByteBuffer;
  */
 final class UnsafeAccess implements RawAccess {
   private static final MethodHandles.Lookup LOOKUP = MethodHandles.lookup();
+
+  /** The JDK's private code for a shared, writable mapping. */
+  private static final int MAP_RW = 1;
 
   private final Class<?> type;
   private final Object unsafe;
@@ -125,6 +135,75 @@ final class UnsafeAccess implements RawAccess {
             base,
             position);
     return MethodHandles.permuteArguments(sum, methodType(long.class, ByteBuffer.class), 0, 0);
+  }
+
+  @Override
+  public Memory map(FileChannel channel, long bytes)
+      throws IOException, ReflectiveOperationException {
+    if (bytes > Integer.MAX_VALUE) {
+      return mapLarge(channel, bytes);
+    }
+    MappedByteBuffer buffer = channel.map(MapMode.READ_WRITE, 0, bytes);
+    Method clean = type.getMethod("invokeCleaner", ByteBuffer.class);
+    // The release keeps the buffer reachable, so that nothing unmaps it earlier.
+    return Memory.adopt(
+        OffHeap.addressOf(buffer), bytes, () -> unmap(() -> clean.invoke(unsafe, buffer)));
+  }
+
+  /**
+   * No public method of JDK 17 to 21 maps more than 2 GiB at once, and two mappings are not
+   * contiguous. The private one behind {@code FileChannel.map} takes any size and is the same in
+   * all of these; private lookup is the only key to it that needs no flag on the command line.
+   */
+  private Memory mapLarge(FileChannel channel, long bytes)
+      throws IOException, ReflectiveOperationException {
+    Class<?> mapper = Class.forName("sun.nio.ch.FileChannelImpl");
+    Class<?> unmapper = Class.forName("sun.nio.ch.FileChannelImpl$Unmapper");
+    MethodHandles.Lookup trusted = trustedLookup();
+    MethodHandle map =
+        trusted.findVirtual(
+            mapper,
+            "mapInternal",
+            methodType(unmapper, MapMode.class, long.class, long.class, int.class, boolean.class));
+    MethodHandle address = trusted.findVirtual(unmapper, "address", methodType(long.class));
+    MethodHandle unmap = trusted.findVirtual(unmapper, "unmap", methodType(void.class));
+    try {
+      Object mapping =
+          map.invokeWithArguments(channel, MapMode.READ_WRITE, 0L, bytes, MAP_RW, false);
+      if (mapping == null) {
+        throw new ClosedChannelException();
+      }
+      return Memory.adopt(
+          (long) address.invokeWithArguments(mapping),
+          bytes,
+          () -> unmap(() -> unmap.invokeWithArguments(mapping)));
+    } catch (IOException | RuntimeException | Error e) {
+      throw e;
+    } catch (Throwable e) {
+      throw new IOException("mapping " + bytes + " bytes failed", e);
+    }
+  }
+
+  private MethodHandles.Lookup trustedLookup() throws ReflectiveOperationException {
+    Field trusted = MethodHandles.Lookup.class.getDeclaredField("IMPL_LOOKUP");
+    Object base = type.getMethod("staticFieldBase", Field.class).invoke(unsafe, trusted);
+    Object offset = type.getMethod("staticFieldOffset", Field.class).invoke(unsafe, trusted);
+    return (MethodHandles.Lookup)
+        type.getMethod("getObject", Object.class, long.class).invoke(unsafe, base, offset);
+  }
+
+  /** A release that may throw anything. */
+  @FunctionalInterface
+  private interface Unmap {
+    @Nullable Object run() throws Throwable;
+  }
+
+  private static void unmap(Unmap unmap) {
+    try {
+      unmap.run();
+    } catch (Throwable e) {
+      throw OffHeap.unexpected(e);
+    }
   }
 
   private MethodHandle atAddress(String name, MethodType signature)
