@@ -1,6 +1,6 @@
 package io.github.deepep4j;
 
-import io.github.deepep4j.internal.cpu.WindowLayout;
+import io.github.deepep4j.internal.backend.Backends;
 
 /**
  * How many bytes one rank's end of a buffer will take, computed before anything is allocated. The
@@ -29,7 +29,7 @@ public record SizeHint(
    * @throws IllegalArgumentException if n does not divide the number of experts
    */
   public static SizeHint of(BufferOptions options, int numRanks) {
-    return WindowLayout.of(options, numRanks).sizeHint();
+    return Backends.sizeHint(options, numRanks);
   }
 
   /**

@@ -1,5 +1,6 @@
 package io.github.deepep4j.tensor;
 
+import io.github.deepep4j.internal.memory.Memory;
 import io.github.deepep4j.internal.memory.OffHeap;
 import java.nio.ByteBuffer;
 import java.util.Arrays;
@@ -499,7 +500,7 @@ public final class Tensor implements AutoCloseable {
   }
 
   /** Memory that a factory of this class allocated. */
-  private record OwnMemory(OffHeap.Memory memory) implements Lifetime {
+  private record OwnMemory(Memory memory) implements Lifetime {
     @Override
     public void checkOpen() {
       if (memory.isClosed()) {

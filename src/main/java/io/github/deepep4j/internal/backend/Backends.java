@@ -2,10 +2,12 @@ package io.github.deepep4j.internal.backend;
 
 import io.github.deepep4j.BufferOptions;
 import io.github.deepep4j.Ep4j;
+import io.github.deepep4j.SizeHint;
 import io.github.deepep4j.error.BackendUnavailableException;
 import io.github.deepep4j.error.EpException;
 import io.github.deepep4j.group.ProcessGroup;
 import io.github.deepep4j.internal.cpu.CpuBackend;
+import io.github.deepep4j.internal.cpu.WindowLayout;
 import io.github.deepep4j.tensor.Device;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -19,6 +21,7 @@ import org.jspecify.annotations.Nullable;
  */
 public final class Backends {
   private static final String PROPERTY = "deepep4j.backend";
+  private static final List<String> KNOWN = List.of("cpu", "cuda");
   private static final System.Logger LOG = System.getLogger("io.github.deepep4j");
   private static final AtomicBoolean CHOICE_LOGGED = new AtomicBoolean();
 
@@ -35,6 +38,11 @@ public final class Backends {
   /** State of every backend on this machine; never throws. */
   public static List<Ep4j.BackendStatus> statuses() {
     return List.of(new CpuBackend().status(), cudaStatus());
+  }
+
+  /** Bytes that one rank's end of a buffer will take. */
+  public static SizeHint sizeHint(BufferOptions options, int numRanks) {
+    return WindowLayout.of(options, numRanks).sizeHint();
   }
 
   /**
@@ -82,11 +90,14 @@ public final class Backends {
     private static final String SEPARATOR = "\n";
 
     static Proposal of(BufferOptions options, @Nullable Device wanted) {
-      Device.Kind property = kindByProperty();
-      Device.Kind kind =
-          wanted != null ? wanted.kind() : property != null ? property : Device.Kind.CPU;
-      String problem =
-          kind == Device.Kind.CPU ? "" : String.join("; ", cudaStatus().detail());
+      String property = System.getProperty(PROPERTY);
+      Device.Kind kind = wanted == null ? kindByProperty(property) : wanted.kind();
+      String problem = "";
+      if (wanted == null && property != null && !KNOWN.contains(property)) {
+        problem = PROPERTY + " must be one of " + KNOWN + ": " + property;
+      } else if (kind == Device.Kind.CUDA) {
+        problem = String.join("; ", cudaStatus().detail());
+      }
       boolean automatic = wanted == null && property == null;
       return new Proposal(kind, automatic, problem, options.sharedDescription());
     }
@@ -147,17 +158,9 @@ public final class Backends {
         proposal.kind().name(), List.of(proposal.problem()), remedy);
   }
 
-  private static Device.@Nullable Kind kindByProperty() {
-    String value = System.getProperty(PROPERTY);
-    if (value == null) {
-      return null;
-    }
-    return switch (value) {
-      case "cpu" -> Device.Kind.CPU;
-      case "cuda" -> Device.Kind.CUDA;
-      default ->
-          throw new IllegalArgumentException(PROPERTY + " must be cpu or cuda: " + value);
-    };
+  /** The CPU unless the property asks for CUDA; unknown words become a problem of the proposal. */
+  private static Device.Kind kindByProperty(@Nullable String property) {
+    return "cuda".equals(property) ? Device.Kind.CUDA : Device.Kind.CPU;
   }
 
   private static Ep4j.BackendStatus cudaStatus() {

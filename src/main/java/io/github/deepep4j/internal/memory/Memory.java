@@ -97,6 +97,15 @@ public final class Memory implements AutoCloseable {
   }
 
   /** Gives the range back. The first call does, later ones do nothing. */
+  /**
+   * Whether the memory was given back.
+   *
+   * @return true after {@link #close()}
+   */
+  public boolean isClosed() {
+    return closed.get();
+  }
+
   @Override
   public void close() {
     if (closed.compareAndSet(false, true)) {

@@ -1,0 +1,155 @@
+package io.github.deepep4j.internal.cpu;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.StringJoiner;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The low-latency regions of a rank and the credits that it has given for them.
+ *
+ * <p>A sender may not wait for its destination to enter the call, so the destination says ahead of
+ * time where it wants the rows of a future dispatch: a credit for the dispatch with ordinal j names
+ * a region. As many credits are outstanding as regions are free; a region is credited again, to the
+ * next ordinal, when its result is closed and no sender can touch it any more. So results may be
+ * closed in any order.
+ *
+ * <p>The ring of credits has twice as many entries as there are regions. An entry is overwritten by
+ * ordinal j + 2R only when a region of a later ordinal than j has been closed, which every sender
+ * of it has then left behind.
+ */
+final class LowLatencyCredits {
+  private final RankContext context;
+  private final int regions;
+  private final int[] regionOfOrdinal;
+  private final RegionPool.@Nullable Lease[] leases;
+  private long nextCredit;
+  private long nextCall;
+
+  LowLatencyCredits(RankContext context) {
+    this.context = context;
+    this.regions = context.windowLayout.lowLatencyRegions();
+    this.regionOfOrdinal = new int[Math.max(1, 2 * regions)];
+    this.leases = new RegionPool.Lease[regions];
+  }
+
+  /** Gives the first credits, or after an unmask new ones from an ordinal on. */
+  void start(long ordinal) {
+    nextCall = ordinal;
+    nextCredit = ordinal;
+    for (int region = 0; region < regions; region++) {
+      if (leases[region] == null) {
+        credit(region);
+      }
+    }
+  }
+
+  private void credit(int region) {
+    regionOfOrdinal[Math.floorMod(nextCredit, regionOfOrdinal.length)] = region;
+    for (int peer = 0; peer < context.numRanks; peer++) {
+      if (!context.peers.isMasked(peer)) {
+        context.messages.publishCredit(peer, nextCredit, region, offset(region));
+      }
+    }
+    nextCredit++;
+  }
+
+  private long offset(int region) {
+    return context.windowLayout.lowLatencyBase()
+        + region * context.windowLayout.lowLatencyBytes();
+  }
+
+  /** Ordinal of the next low-latency dispatch. */
+  long nextCall() {
+    return nextCall;
+  }
+
+  /**
+   * Takes the region that this rank has credited for the next dispatch.
+   *
+   * @throws IllegalStateException naming the open results, if there is none
+   */
+  RegionPool.Lease open(String holder) {
+    settle();
+    if (nextCall == nextCredit) {
+      throw new IllegalStateException(
+          "no free low-latency dispatch region for " + holder + ": " + regions + " in use by "
+              + holders());
+    }
+    int region = regionOfOrdinal[Math.floorMod(nextCall, regionOfOrdinal.length)];
+    RegionPool.Lease lease = new RegionPool.Lease(region, holder);
+    lease.offset = offset(region);
+    lease.tag = nextCall++;
+    leases[region] = lease;
+    return lease;
+  }
+
+  /** Ends a result's use of its region. */
+  void close(RegionPool.Lease lease) {
+    lease.end();
+    settle();
+  }
+
+  /** Forgets a sender that can write nothing more. */
+  void forget(int peer) {
+    for (RegionPool.Lease lease : leases) {
+      if (lease != null) {
+        lease.pending.clear(peer);
+      }
+    }
+    settle();
+  }
+
+  List<RegionPool.Lease> openLeases() {
+    List<RegionPool.Lease> open = new ArrayList<>();
+    for (RegionPool.Lease lease : leases) {
+      if (lease != null && lease.isOpen()) {
+        open.add(lease);
+      }
+    }
+    return open;
+  }
+
+  int quarantined() {
+    settle();
+    int count = 0;
+    for (RegionPool.Lease lease : leases) {
+      count += lease != null && !lease.isOpen() ? 1 : 0;
+    }
+    return count;
+  }
+
+  private void settle() {
+    for (int region = 0; region < regions; region++) {
+      RegionPool.Lease lease = leases[region];
+      if (lease != null && !lease.isOpen() && isSettled(lease)) {
+        leases[region] = null;
+        credit(region);
+      }
+    }
+  }
+
+  private boolean isSettled(RegionPool.Lease lease) {
+    for (int sender = lease.pending.nextSetBit(0); sender >= 0; ) {
+      if (context.messages.hasLanded(sender, lease.slot, lease.tag)
+          || context.peers.isGone(sender)) {
+        lease.pending.clear(sender);
+      }
+      sender = lease.pending.nextSetBit(sender + 1);
+    }
+    return lease.pending.isEmpty();
+  }
+
+  private String holders() {
+    StringJoiner names = new StringJoiner(", ");
+    for (RegionPool.Lease lease : leases) {
+      if (lease != null) {
+        names.add(
+            lease.isOpen()
+                ? lease.holder
+                : "masked senders that have not finished with " + lease.holder);
+      }
+    }
+    return names.toString();
+  }
+}

@@ -1,0 +1,143 @@
+package io.github.deepep4j.internal.cpu;
+
+import io.github.deepep4j.tensor.DType;
+import io.github.deepep4j.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Regions for expert outputs of one mode: handed out to be filled in place, or filled by staging;
+ * published; and taken back when every reader has finished.
+ */
+final class OutputRegions {
+  private final RankContext context;
+  private final RegionPool pool;
+
+  /** Index of this mode's first slot among the ready and read words. */
+  private final int firstSlot;
+
+  private final int slots;
+  private final List<HandedOut> handedOut = new ArrayList<>();
+
+  /**
+   * A region that the caller fills.
+   *
+   * @param lease the region
+   * @param rows its first row
+   * @param handleId epoch of the dispatch it is for
+   */
+  private record HandedOut(RegionPool.Lease lease, Tensor rows, long handleId) {}
+
+  OutputRegions(RankContext context, RegionPool pool, int firstSlot, int slots) {
+    this.context = context;
+    this.pool = pool;
+    this.firstSlot = firstSlot;
+    this.slots = slots;
+  }
+
+  /**
+   * Takes a region. Regions whose combine was received here are waited for until their last reader
+   * elsewhere has finished; regions of results still open here are not, because their readers may
+   * depend on this rank.
+   *
+   * @throws IllegalStateException if every region is open here, or an arena has no room
+   */
+  RegionPool.Lease take(String holder, long bytes) {
+    context.waits.startStage();
+    while (true) {
+      RegionPool.Lease lease = pool.tryOpen(holder);
+      if (lease != null) {
+        if (pool.place(lease, bytes)) {
+          return lease;
+        }
+        pool.close(lease);
+      }
+      RegionPool.Lease draining = pool.anyDraining();
+      if (draining == null) {
+        throw lease == null
+            ? pool.noneFree(holder)
+            : new IllegalStateException(
+                "no room for the " + bytes + " bytes of " + holder + ": at most "
+                    + pool.largest() + " are free beside the open results");
+      }
+      awaitReaders(draining);
+    }
+  }
+
+  private void awaitReaders(RegionPool.Lease lease) {
+    for (int peer = lease.pending.nextSetBit(0); peer >= 0; ) {
+      int reader = peer;
+      context.waits.await(
+          reader,
+          Stage.READERS,
+          () -> context.messages.hasRead(reader, firstSlot + lease.slot, lease.tag));
+      peer = lease.pending.nextSetBit(peer + 1);
+    }
+    pool.settle();
+  }
+
+  /** Hands out a region to be filled in place. */
+  Tensor handOut(CpuHandleId handle, OutputLayout layout, long... shape) {
+    RegionPool.Lease lease =
+        take("input for the combine of " + handle.describe(), layout.bytes());
+    Tensor rows = context.tensor(lease, layout.x(), DType.BF16, shape);
+    handedOut.add(new HandedOut(lease, rows, handle.id()));
+    return rows;
+  }
+
+  /** The region that a tensor was handed out from, for the same dispatch; null if there is none. */
+  RegionPool.@Nullable Lease reclaim(Tensor rows, long handleId) {
+    for (HandedOut out : handedOut) {
+      if (out.rows().address() == rows.address()
+          && out.rows().byteSize() >= rows.byteSize()
+          && out.handleId() == handleId) {
+        handedOut.remove(out);
+        return out.lease();
+      }
+    }
+    return null;
+  }
+
+  /** Takes back what was handed out for a dispatch and never combined. */
+  void discard(long handleId) {
+    handedOut.removeIf(
+        out -> {
+          if (out.handleId() == handleId) {
+            pool.close(out.lease());
+          }
+          return out.handleId() == handleId;
+        });
+  }
+
+  /** Tells every unmasked peer where this rank's outputs lie; all of them are readers from now. */
+  void publish(RegionPool.Lease lease, long epoch, OutputLayout layout) {
+    lease.tag = epoch;
+    Messages.Ready ready =
+        new Messages.Ready(
+            lease.offset + layout.x(),
+            lease.offset + layout.ranges(),
+            lease.offset + layout.weights(),
+            lease.offset + layout.begins());
+    for (int peer = 0; peer < context.numRanks; peer++) {
+      if (!context.peers.isMasked(peer)) {
+        lease.pending.set(peer);
+        context.messages.publishReady(peer, firstSlot + lease.slot, epoch, ready);
+      }
+    }
+  }
+
+  /** Slot in which a peer published this epoch's outputs, or −1. */
+  int readySlot(int peer, long epoch) {
+    return context.messages.readyOutput(peer, firstSlot, firstSlot + slots, epoch);
+  }
+
+  /** This rank's own combine has been received: its region is free once the others have read. */
+  void release(RegionPool.Lease lease) {
+    pool.close(lease);
+  }
+
+  List<RegionPool.Lease> open() {
+    return pool.openLeases();
+  }
+}

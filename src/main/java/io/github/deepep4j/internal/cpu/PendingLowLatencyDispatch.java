@@ -1,0 +1,235 @@
+package io.github.deepep4j.internal.cpu;
+
+import io.github.deepep4j.Event;
+import io.github.deepep4j.LowLatencyDispatchOptions;
+import io.github.deepep4j.Quantization;
+import io.github.deepep4j.Stream;
+import io.github.deepep4j.error.EpException;
+import io.github.deepep4j.internal.backend.BackendHandle;
+import io.github.deepep4j.internal.backend.BackendLowLatencyDispatch;
+import io.github.deepep4j.internal.memory.OffHeap;
+import io.github.deepep4j.tensor.DType;
+import io.github.deepep4j.tensor.Tensor;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A low-latency dispatch whose rows are under way. Receiving waits for every unmasked source's
+ * word, then closes the gaps between the sources' slots; the order is by source and token because
+ * each source filled its slots in token order.
+ */
+final class PendingLowLatencyDispatch implements BackendLowLatencyDispatch {
+  private final RankContext context;
+  private final Inbound inbound;
+  private final LowLatencyDispatchOptions options;
+  private final CpuLowLatencyHandle handle;
+  private final Tensors tensors;
+  private final long region;
+  private boolean received;
+
+  /**
+   * The receiving side.
+   *
+   * @param call what the ranks agreed on
+   * @param epoch of the call
+   * @param lease the region; its tag is the dispatch's ordinal
+   * @param layout of the region
+   */
+  record Inbound(
+      CallDescriptor call, long epoch, RegionPool.Lease lease, LowLatencyLayout layout) {}
+
+  PendingLowLatencyDispatch(
+      RankContext context, Inbound inbound, RoutingPlan plan, LowLatencyDispatchOptions options) {
+    this.context = context;
+    this.inbound = inbound;
+    this.options = options;
+    this.region = context.peers.own(inbound.lease().offset);
+    this.handle =
+        new CpuLowLatencyHandle(
+            inbound.lease(),
+            inbound.epoch(),
+            plan,
+            context.options.hidden(),
+            new int[context.numRanks][context.localExperts],
+            new int[context.localExperts]);
+    this.tensors = makeTensors();
+  }
+
+  private Tensors makeTensors() {
+    LowLatencyLayout layout = inbound.layout();
+    RegionPool.Lease lease = inbound.lease();
+    long experts = context.localExperts;
+    long rows = layout.rowsPerExpert();
+    long words = layout.scaleWords();
+    Tensor scales = null;
+    if (words > 0) {
+      DType type = options.quantization() == Quantization.UE8M0 ? DType.INT32 : DType.FLOAT32;
+      scales =
+          context
+              .tensor(lease, layout.scales(), type, experts, words, rows)
+              .view(new long[] {experts, rows, words}, new long[] {words * rows, 1, rows});
+    }
+    return new Tensors(
+        context.tensor(
+            lease, layout.x(), inbound.call().dtype(), experts, rows, context.options.hidden()),
+        scales,
+        context.tensor(lease, layout.count(), DType.INT32, experts),
+        context.tensor(lease, layout.sourceInfo(), DType.INT32, experts, rows),
+        context.tensor(lease, layout.layoutRange(), DType.INT64, experts, context.numRanks));
+  }
+
+  @Override
+  public void receive() {
+    if (received) {
+      return;
+    }
+    context.startWaits("receive of " + describe(), options);
+    int[][] counts = new int[context.numRanks][context.localExperts];
+    EpException refused = null;
+    for (int peer = 0; peer < context.numRanks; peer++) {
+      Messages.Counts from = awaitRows(peer);
+      if (from == null) {
+        continue;
+      }
+      if (from.refusal() != null && refused == null) {
+        refused =
+            new EpException(
+                EpException.Code.REFUSED,
+                context.rank,
+                inbound.call().operation().text,
+                from.refusal().describe(peer, context.options.numExperts()));
+      }
+      counts[peer] = from.perExpert();
+    }
+    if (refused != null) {
+      counts = new int[context.numRanks][context.localExperts];
+    }
+    for (int expert = 0; expert < context.localExperts; expert++) {
+      pack(expert, counts);
+    }
+    received = true;
+    if (refused != null) {
+      throw refused;
+    }
+    count(counts);
+  }
+
+  /** A source's counts once its rows are in their slots; null if it is masked. */
+  private Messages.@Nullable Counts awaitRows(int source) {
+    RegionPool.Lease lease = inbound.lease();
+    long before = context.waits.blockedNanos(source);
+    boolean landed =
+        context.awaitCall(source, inbound.epoch(), inbound.call())
+            && context.waits.await(
+                source,
+                Stage.ARRIVAL,
+                () -> context.messages.hasLanded(source, lease.slot, lease.tag));
+    Tensor waited = options.waitNanos();
+    if (waited != null) {
+      OffHeap.putLong(
+          waited.address() + 8L * source, context.waits.blockedNanos(source) - before);
+    }
+    if (!landed) {
+      return null;
+    }
+    lease.pending.clear(source);
+    return context.messages.readLanded(source, lease.slot);
+  }
+
+  /** Closes the gaps of one local expert's slots; rows only move towards the front. */
+  private void pack(int expert, int[][] counts) {
+    LowLatencyLayout layout = inbound.layout();
+    long first = expert * layout.rowsPerExpert();
+    int begin = 0;
+    for (int source = 0; source < context.numRanks; source++) {
+      int count = counts[source][expert];
+      long from = layout.slot(expert, source);
+      long to = first + begin;
+      if (from != to) {
+        OffHeap.copy(
+            region + layout.x() + from * layout.rowBytes(),
+            region + layout.x() + to * layout.rowBytes(),
+            (long) count * layout.rowBytes());
+      }
+      OffHeap.copy(
+          region + layout.origins() + 4 * from, region + layout.sourceInfo() + 4 * to, 4L * count);
+      transposeScales(expert, from, begin, count);
+      OffHeap.putLong(
+          region + layout.layoutRange() + 8L * (expert * context.numRanks + source),
+          (long) begin << 32 | count);
+      handle.begins[source][expert] = begin;
+      begin += count;
+    }
+    handle.counts[expert] = begin;
+    OffHeap.putInt(region + layout.count() + 4L * expert, begin);
+  }
+
+  private void transposeScales(int expert, long from, int begin, int count) {
+    LowLatencyLayout layout = inbound.layout();
+    int words = layout.scaleWords();
+    long rows = layout.rowsPerExpert();
+    long out = region + layout.scales() + 4L * expert * words * rows;
+    for (int row = 0; row < count; row++) {
+      long in = region + layout.wireScales() + 4L * (from + row) * words;
+      for (int word = 0; word < words; word++) {
+        OffHeap.putInt(out + 4L * (word * rows + begin + row), OffHeap.getInt(in + 4L * word));
+      }
+    }
+  }
+
+  private void count(int[][] counts) {
+    Tensor stats = options.receiveStats();
+    for (int source = 0; source < context.numRanks; source++) {
+      int rows = 0;
+      for (int expert = 0; expert < context.localExperts; expert++) {
+        rows += counts[source][expert];
+        if (stats != null) {
+          long cell = stats.address() + 4L * expert;
+          OffHeap.putInt(cell, OffHeap.getInt(cell) + counts[source][expert]);
+        }
+      }
+      context.traffic.lowLatency.received(source, rows);
+    }
+  }
+
+  @Override
+  public boolean isReceived() {
+    return received;
+  }
+
+  @Override
+  public Event event() {
+    return Event.completed();
+  }
+
+  @Override
+  public void close(@Nullable Stream stream) {
+    if (isClosed()) {
+      return;
+    }
+    try {
+      receive();
+    } finally {
+      context.credits.close(inbound.lease());
+    }
+  }
+
+  @Override
+  public boolean isClosed() {
+    return !inbound.lease().isOpen();
+  }
+
+  @Override
+  public String describe() {
+    return inbound.lease().holder;
+  }
+
+  @Override
+  public BackendHandle handle() {
+    return handle;
+  }
+
+  @Override
+  public Tensors tensors() {
+    return tensors;
+  }
+}

@@ -1,0 +1,209 @@
+package io.github.deepep4j.internal.cpu;
+
+import io.github.deepep4j.BufferOptions;
+import io.github.deepep4j.CallOptions;
+import io.github.deepep4j.error.EpException;
+import io.github.deepep4j.internal.memory.SharedWindow;
+import io.github.deepep4j.tensor.DType;
+import io.github.deepep4j.tensor.Device;
+import io.github.deepep4j.tensor.Tensor;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One rank's state that all operations share: who the peers are, the regions, the epoch, and the
+ * entry into a collective call.
+ */
+final class RankContext {
+  final int rank;
+  final int numRanks;
+  final int localExperts;
+  final BufferOptions options;
+  final WindowLayout windowLayout;
+  final Peers peers;
+  final Waits waits;
+  final Messages messages;
+  final RegionPool regions;
+  final RegionPool outputs;
+  final RegionPool lowLatencyOutputs;
+  final LowLatencyCredits credits;
+  final Traffic traffic;
+  final RowReducer reducer;
+  final LocalMemory results = new LocalMemory();
+  private long epoch;
+  private int openHandles;
+  private @Nullable EpException report;
+
+  RankContext(int rank, BufferOptions options, WindowLayout layout, SharedWindow window, int ranks) {
+    this.rank = rank;
+    this.numRanks = ranks;
+    this.options = options;
+    this.windowLayout = layout;
+    this.localExperts = options.numExperts() / ranks;
+    ControlLayout control = layout.control();
+    this.peers = new Peers(rank, ranks, window, control);
+    this.waits = new Waits(peers, options);
+    this.messages = new Messages(peers, control, localExperts);
+    this.traffic = new Traffic(ranks);
+    this.reducer = RowReducers.best();
+    Extents dispatchExtents = dispatchExtents(layout);
+    this.regions =
+        new RegionPool(
+            "dispatch",
+            layout.regions(),
+            dispatchExtents,
+            (lease, peer) ->
+                messages.hasArrived(peer, lease.slot, lease.tag) || peers.isGone(peer));
+    this.outputs =
+        new RegionPool(
+            "expert output",
+            layout.normalOutputs(),
+            layout.isArena()
+                ? dispatchExtents
+                : new Extents.Fixed(
+                    layout.outputBase(), layout.outputBytes(), layout.normalOutputs()),
+            (lease, peer) -> isReader(lease, peer, 0));
+    int firstLowLatency = layout.normalOutputs();
+    this.lowLatencyOutputs =
+        new RegionPool(
+            "low-latency expert output",
+            layout.lowLatencyRegions(),
+            new Extents.Fixed(
+                layout.lowLatencyOutputBase(),
+                Math.max(1, layout.lowLatencyOutputBytes()),
+                layout.lowLatencyRegions()),
+            (lease, peer) -> isReader(lease, peer, firstLowLatency));
+    this.credits = new LowLatencyCredits(this);
+    waits.onMask(this::forgetMasked);
+  }
+
+  private static Extents dispatchExtents(WindowLayout layout) {
+    return layout.isArena()
+        ? new Extents.Arena(layout.dispatchBase(), layout.dispatchTotal())
+        : new Extents.Fixed(layout.dispatchBase(), layout.regionBytes(), layout.regions());
+  }
+
+  /** Whether a reader of expert outputs has finished with them. */
+  private boolean isReader(RegionPool.Lease lease, int peer, int firstOutput) {
+    return peers.isMasked(peer) || messages.hasRead(peer, firstOutput + lease.slot, lease.tag);
+  }
+
+  /** Expert outputs are only read by a peer, so a masked one holds none of them. */
+  private void forgetMasked(int peer) {
+    outputs.forget(peer);
+    lowLatencyOutputs.forget(peer);
+  }
+
+  void mask(int peer) {
+    peers.mask(peer);
+    forgetMasked(peer);
+  }
+
+  /** Forgets what a peer might still touch here: it has said that it touches nothing. */
+  void forget(int peer) {
+    regions.forget(peer);
+    credits.forget(peer);
+    forgetMasked(peer);
+  }
+
+  /** Throws if the buffer has failed, this rank is masked, or a report is waiting. */
+  void checkUsable(String operation) {
+    waits.enter(operation, options.timeout().toNanos());
+    waits.checkUsable();
+    waits.checkMaskedHere();
+    waits.checkFailedPeers();
+    EpException waiting = report;
+    if (waiting != null) {
+      report = null;
+      throw waiting;
+    }
+  }
+
+  /** Keeps what a call without a host wait has found for the next call. */
+  void reportLater(EpException later) {
+    report = later;
+  }
+
+  /**
+   * Enters a collective call: takes its epoch and announces it. Nothing that the caller could
+   * correct may fail after this.
+   *
+   * @return the epoch
+   */
+  long enter(CallDescriptor call, CallOptions<?> callOptions) {
+    startWaits(call.operation().text, callOptions);
+    epoch++;
+    for (int peer = 0; peer < numRanks; peer++) {
+      if (!peers.isMasked(peer)) {
+        messages.publishCall(peer, epoch, call);
+      }
+    }
+    return epoch;
+  }
+
+  /** Names the operation of the waits that follow, and their deadline. */
+  void startWaits(String operation, CallOptions<?> callOptions) {
+    var timeout = callOptions.timeout();
+    waits.enter(operation, (timeout == null ? options.timeout() : timeout).toNanos());
+  }
+
+  /**
+   * Waits until a peer has entered the call of an epoch.
+   *
+   * @return false if it is masked
+   * @throws EpException {@code MISMATCH} if it called something else; the buffer has then failed
+   */
+  boolean awaitCall(int peer, long callEpoch, CallDescriptor call) {
+    if (!waits.await(
+        peer, Stage.CALL, () -> messages.calledEpoch(peer, callEpoch) >= callEpoch)) {
+      return false;
+    }
+    // A peer may be so far ahead that the ring has moved on: it has then left this call behind.
+    if (messages.calledEpoch(peer, callEpoch) == callEpoch) {
+      CallDescriptor seen = messages.readCall(peer, callEpoch);
+      if (!seen.equals(call)) {
+        throw waits.fail(
+            new EpException(
+                EpException.Code.MISMATCH,
+                rank,
+                call.operation().text,
+                "call " + callEpoch + " is " + call + " here and " + seen + " on rank " + peer));
+      }
+    }
+    return true;
+  }
+
+  long epoch() {
+    return epoch;
+  }
+
+  void setEpoch(long value) {
+    epoch = value;
+  }
+
+  void takeHandle() {
+    if (openHandles >= options.maxOpenHandles()) {
+      throw new IllegalStateException(
+          "no free handle: " + openHandles + " are open, the buffer's maxOpenHandles");
+    }
+    openHandles++;
+  }
+
+  void giveHandle() {
+    openHandles--;
+  }
+
+  int openHandles() {
+    return openHandles;
+  }
+
+  /** Name of the next call's result, for messages. */
+  String nextName(String operation) {
+    return operation + " #" + (epoch + 1);
+  }
+
+  /** A tensor over a place in this rank's window, bound to a lease. */
+  Tensor tensor(RegionPool.Lease lease, long offset, DType dtype, long... shape) {
+    return Tensor.ofAddress(
+        peers.own(lease.offset + offset), dtype, Device.cpu(), lease, shape);
+  }
+}
