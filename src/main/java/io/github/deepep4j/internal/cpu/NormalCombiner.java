@@ -148,7 +148,7 @@ final class NormalCombiner {
 
     /** Addresses of a token's rows, in the order of the sum; weights at the row's slot. */
     private void gather(int token) {
-      float[] gate = handle.weights;
+      float[] gate = options.isWeighted() ? handle.weights : null;
       sum.count = 0;
       for (int slot = 0; slot < perToken; slot++) {
         weightAddresses[slot] = 0;
@@ -165,7 +165,9 @@ final class NormalCombiner {
         int weightsPerRow = weightsPerRow(handle);
         weightAddresses[slot] =
             context.peers.at(peer, from.weights() + 4L * weightsPerRow * row);
-        weightOfRow[sum.count] = gate == null ? 1f : gate[index];
+        if (gate != null) {
+          weightOfRow[sum.count] = gate[index];
+        }
         sum.rowAddresses[sum.count++] = context.peers.at(peer, from.x() + rowBytes * row);
         context.traffic.normal.combined(peer);
       }
