@@ -1,11 +1,11 @@
 package io.github.deepep4j;
 
+import io.github.deepep4j.group.ProcessGroup;
 import io.github.deepep4j.internal.backend.BackendBuffer;
 import io.github.deepep4j.internal.backend.BackendHandle;
 import io.github.deepep4j.internal.backend.Backends;
 import io.github.deepep4j.internal.backend.CallRules;
 import io.github.deepep4j.internal.backend.Requests;
-import io.github.deepep4j.group.ProcessGroup;
 import io.github.deepep4j.tensor.Device;
 import io.github.deepep4j.tensor.Tensor;
 import java.util.Objects;
@@ -40,10 +40,10 @@ import org.jspecify.annotations.Nullable;
  * buffer is closed, busy, or has no free region or handle (the message names the open results);
  * {@link io.github.deepep4j.error.EpTimeoutException} when a rank is silent past the deadline;
  * {@link io.github.deepep4j.error.EpMaskedException} when this rank was masked; {@link
- * io.github.deepep4j.error.EpException} with code {@code MISMATCH} when ranks call different
- * things (the buffer has then failed), {@code REFUSED} when a rank's routing names an expert that
- * does not exist or one twice in a token, {@code INTERRUPTED}, or {@code ABORTED} when a peer has
- * closed its buffer.
+ * io.github.deepep4j.error.EpException} with code {@code MISMATCH} when ranks call different things
+ * (the buffer has then failed), {@code REFUSED} when a rank's routing names an expert that does not
+ * exist or one twice in a token, {@code INTERRUPTED}, or {@code ABORTED} when a peer has closed its
+ * buffer.
  */
 public final class Buffer implements AutoCloseable {
   private final BackendBuffer backend;
@@ -107,7 +107,9 @@ public final class Buffer implements AutoCloseable {
       }
       Backends.Created created = Backends.create(group, options, device);
       return new Buffer(
-          created.buffer(), new CallRules(options, group.size(), created.device()), created.device());
+          created.buffer(),
+          new CallRules(options, group.size(), created.device()),
+          created.device());
     }
   }
 
@@ -166,8 +168,8 @@ public final class Buffer implements AutoCloseable {
    * form the caller completes it by {@link DispatchResult#receive()}.
    *
    * @param x {@code [T, H]} BF16, or FP8 E4M3 with or without {@link DispatchOptions#scales};
-   *     contiguous, on the buffer's device; rows a multiple of 16 bytes and at most the buffer's;
-   *     T ≤ {@link BufferOptions#maxTokensPerRank()}, may differ per rank and be 0
+   *     contiguous, on the buffer's device; rows a multiple of 16 bytes and at most the buffer's; T
+   *     ≤ {@link BufferOptions#maxTokensPerRank()}, may differ per rank and be 0
    * @param topkIdx {@code [T, K]} INT32 or INT64, contiguous; K ≤ {@link BufferOptions#maxTopk()};
    *     values from −1 (none) to numExperts − 1, no expert twice in a token; dtype and K the same
    *     on all ranks
@@ -187,8 +189,7 @@ public final class Buffer implements AutoCloseable {
     return exclusively(
         "dispatch",
         () -> {
-          var sent =
-              backend.dispatch(new Requests.Dispatch(x, topkIdx, topkWeights, options));
+          var sent = backend.dispatch(new Requests.Dispatch(x, topkIdx, topkWeights, options));
           return new DispatchResult(this, sent, new DispatchHandle(this, sent.handle()));
         });
   }
@@ -496,7 +497,10 @@ public final class Buffer implements AutoCloseable {
           operation
               + (other == current
                   ? " was called from inside another call of the same buffer"
-                  : " on thread " + current.getName() + " while thread " + other.getName()
+                  : " on thread "
+                      + current.getName()
+                      + " while thread "
+                      + other.getName()
                       + " is inside a call: a buffer is used by one thread at a time"));
     }
     try {

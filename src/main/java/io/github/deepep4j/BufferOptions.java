@@ -352,8 +352,7 @@ public final class BufferOptions {
       return rows;
     }
     int localExperts = numExperts / numRanks;
-    return rows * Math.min(numTopk, localExperts)
-        + (long) localExperts * (maxExpertAlignment - 1);
+    return rows * Math.min(numTopk, localExperts) + (long) localExperts * (maxExpertAlignment - 1);
   }
 
   /**

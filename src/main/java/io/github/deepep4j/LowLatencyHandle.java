@@ -50,7 +50,10 @@ public final class LowLatencyHandle {
     }
     if (isClosed()) {
       throw new IllegalStateException(
-          operation + " was given a handle whose result is closed (" + backendHandle.describe() + ")");
+          operation
+              + " was given a handle whose result is closed ("
+              + backendHandle.describe()
+              + ")");
     }
     return backendHandle;
   }

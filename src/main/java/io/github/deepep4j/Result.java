@@ -22,10 +22,12 @@ abstract sealed class Result implements ReceiveHook, AutoCloseable
   public void receive() {
     requireOpen();
     if (!pending.isReceived()) {
-      buffer.exclusively("receive", () -> {
-        pending.receive();
-        return this;
-      });
+      buffer.exclusively(
+          "receive",
+          () -> {
+            pending.receive();
+            return this;
+          });
     }
   }
 
@@ -71,10 +73,12 @@ abstract sealed class Result implements ReceiveHook, AutoCloseable
     if (pending.isClosed() || buffer.isClosed()) {
       return;
     }
-    buffer.exclusively("close of " + pending.describe(), () -> {
-      pending.close(readers);
-      return this;
-    });
+    buffer.exclusively(
+        "close of " + pending.describe(),
+        () -> {
+          pending.close(readers);
+          return this;
+        });
   }
 
   /** Data that exists only after the receiving half. */

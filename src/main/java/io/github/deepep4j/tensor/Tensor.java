@@ -68,7 +68,8 @@ public final class Tensor implements AutoCloseable {
   public static Tensor allocate(DType dtype, long... shape) {
     long[] sizes = checkedShape(shape);
     var memory = OffHeap.allocate(byteSize(dtype, sizes));
-    return new Tensor(memory.address(), dtype, Device.cpu(), new OwnMemory(memory), sizes, rowMajor(sizes));
+    return new Tensor(
+        memory.address(), dtype, Device.cpu(), new OwnMemory(memory), sizes, rowMajor(sizes));
   }
 
   /**
@@ -102,8 +103,15 @@ public final class Tensor implements AutoCloseable {
     long needed = byteSize(dtype, sizes);
     if (buffer.remaining() < needed) {
       throw new IllegalArgumentException(
-          "shape " + Arrays.toString(sizes) + " of " + dtype + " needs " + needed
-              + " bytes, the buffer has " + buffer.remaining() + " remaining");
+          "shape "
+              + Arrays.toString(sizes)
+              + " of "
+              + dtype
+              + " needs "
+              + needed
+              + " bytes, the buffer has "
+              + buffer.remaining()
+              + " remaining");
     }
     return new Tensor(
         OffHeap.addressOf(buffer), dtype, Device.cpu(), buffer, sizes, rowMajor(sizes));
@@ -495,8 +503,11 @@ public final class Tensor implements AutoCloseable {
 
   @Override
   public String toString() {
-    return dtype + Arrays.toString(shape) + (isContiguous() ? "" : " strides " + Arrays.toString(strides))
-        + "@" + device;
+    return dtype
+        + Arrays.toString(shape)
+        + (isContiguous() ? "" : " strides " + Arrays.toString(strides))
+        + "@"
+        + device;
   }
 
   /** Memory that a factory of this class allocated. */
@@ -514,8 +525,7 @@ public final class Tensor implements AutoCloseable {
       throw new IllegalStateException("a " + array + " copy needs a host tensor, this is " + this);
     }
     if (dtype.bytes() != elementBytes || !isContiguous() || numElements() != length) {
-      throw new IllegalArgumentException(
-          "a " + array + " of " + length + " does not fit " + this);
+      throw new IllegalArgumentException("a " + array + " of " + length + " does not fit " + this);
     }
     return address();
   }

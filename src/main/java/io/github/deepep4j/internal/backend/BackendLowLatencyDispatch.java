@@ -15,7 +15,8 @@ public interface BackendLowLatencyDispatch extends PendingResult {
    * Tensors of a result.
    *
    * @param x {@code [localExperts, n·M, H]}
-   * @param scales {@code [localExperts, n·M, S]} with strides {@code [S·n·M, 1, n·M]}; null for BF16
+   * @param scales {@code [localExperts, n·M, S]} with strides {@code [S·n·M, 1, n·M]}; null for
+   *     BF16
    * @param count INT32 {@code [localExperts]}
    * @param sourceInfo INT32 {@code [localExperts, n·M]}
    * @param layoutRange INT64 {@code [localExperts, n]}

@@ -53,8 +53,7 @@ public final class Backends {
    * @param options this rank's options
    * @param wanted the device asked for; null for the automatic choice
    */
-  public static Created create(
-      ProcessGroup group, BufferOptions options, @Nullable Device wanted) {
+  public static Created create(ProcessGroup group, BufferOptions options, @Nullable Device wanted) {
     Proposal own = Proposal.of(options, wanted);
     byte[][] all = group.allGather(own.encode());
     List<Proposal> proposals = new ArrayList<>();
@@ -64,7 +63,9 @@ public final class Backends {
     checkAgreement(group.rank(), proposals);
     if (options.numExperts() % group.size() != 0) {
       throw new IllegalArgumentException(
-          "numExperts must be a multiple of the number of ranks: " + options.numExperts() + " over "
+          "numExperts must be a multiple of the number of ranks: "
+              + options.numExperts()
+              + " over "
               + group.size());
     }
     for (int rank = 0; rank < proposals.size(); rank++) {
@@ -85,8 +86,7 @@ public final class Backends {
    * @param problem why the backend does not work there; empty if it does
    * @param description the options that all ranks must share
    */
-  private record Proposal(
-      Device.Kind kind, boolean automatic, String problem, String description) {
+  private record Proposal(Device.Kind kind, boolean automatic, String problem, String description) {
     private static final String SEPARATOR = "\n";
 
     static Proposal of(BufferOptions options, @Nullable Device wanted) {

@@ -39,7 +39,9 @@ public final class CallRules {
   /** Rules of a normal-mode dispatch with routing. */
   public void checkDispatch(
       Tensor x, Tensor topkIdx, @Nullable Tensor topkWeights, DispatchOptions call) {
-    require(options.isNormal(), "dispatch needs a buffer with normal mode, this one is lowLatencyOnly()");
+    require(
+        options.isNormal(),
+        "dispatch needs a buffer with normal mode, this one is lowLatencyOnly()");
     checkRows(x, "x", call);
     checkRouting(topkIdx, topkWeights, x.size(0));
     if (call.rowOrder() == RowOrder.EXPERT_MAJOR) {
@@ -48,17 +50,20 @@ public final class CallRules {
           "expert-major dispatch needs BufferOptions.expertMajor(), this buffer was made without");
       require(
           call.expertAlignment() <= options.maxExpertAlignment(),
-          "expertAlignment must be <= maxExpertAlignment " + options.maxExpertAlignment() + ": "
+          "expertAlignment must be <= maxExpertAlignment "
+              + options.maxExpertAlignment()
+              + ": "
               + call.expertAlignment());
     } else {
       require(!call.isZeroFill(), "zeroFill() needs expert-major order, the call is rank-major");
     }
     if (call.isBounded()) {
-      long capacity =
-          options.receiveCapacityRows(call.rowOrder(), numRanks, (int) topkIdx.size(1));
+      long capacity = options.receiveCapacityRows(call.rowOrder(), numRanks, (int) topkIdx.size(1));
       require(
           call.maxReceivedTokens() <= capacity,
-          "maxReceivedTokens must be <= the receive capacity " + capacity + ": "
+          "maxReceivedTokens must be <= the receive capacity "
+              + capacity
+              + ": "
               + call.maxReceivedTokens());
       checkInto(x, call, call.maxReceivedTokens());
     } else {
@@ -91,8 +96,12 @@ public final class CallRules {
     long numTopk = topkIdx.size(1);
     require(
         numTopk >= 1 && numTopk <= options.maxTopk(),
-        "K must be from 1 to the buffer's maxTopk " + options.maxTopk() + " (at most "
-            + BufferOptions.MAX_TOPK + "): " + numTopk);
+        "K must be from 1 to the buffer's maxTopk "
+            + options.maxTopk()
+            + " (at most "
+            + BufferOptions.MAX_TOPK
+            + "): "
+            + numTopk);
     require(
         topkIdx.size(0) <= options.maxTokensPerRank(),
         "T must be <= maxTokensPerRank " + options.maxTokensPerRank() + ": " + topkIdx.size(0));
@@ -157,12 +166,7 @@ public final class CallRules {
     checkStreamDevice(call.stream());
     long rowsPerExpert = (long) numRanks * options.maxTokensPerRank();
     checkShape(
-        y,
-        "y",
-        DType.BF16,
-        options.numExperts() / numRanks,
-        rowsPerExpert,
-        options.hidden());
+        y, "y", DType.BF16, options.numExperts() / numRanks, rowsPerExpert, options.hidden());
     checkShape(topkWeights, "topkWeights", DType.FLOAT32, handle.numTokens(), handle.numTopk());
     checkOptional(call.into(), "into", DType.BF16, handle.numTokens(), options.hidden());
     require(
@@ -205,10 +209,13 @@ public final class CallRules {
         "scales must be [T, S] FLOAT32 or INT32: " + scales);
     checkDevice(scales, "scales");
     require(
-        scales.size(0) == numTokens, "scales must have the " + numTokens + " tokens of x: " + scales);
+        scales.size(0) == numTokens,
+        "scales must have the " + numTokens + " tokens of x: " + scales);
     require(
         scales.size(1) >= 1 && scales.size(1) <= options.maxScalesPerRow(),
-        "S must be from 1 to the buffer's maxScalesPerRow " + options.maxScalesPerRow() + ": "
+        "S must be from 1 to the buffer's maxScalesPerRow "
+            + options.maxScalesPerRow()
+            + ": "
             + scales.size(1));
     boolean columnMajor = scales.stride(0) == 1 && scales.stride(1) >= numTokens;
     boolean rowMajor = scales.stride(1) == 1 && scales.stride(0) >= scales.size(1);
@@ -233,7 +240,10 @@ public final class CallRules {
         name + "'s rows must be a multiple of " + ROW_ALIGNMENT_BYTES + " bytes: " + rowBytes);
     require(
         rowBytes <= 2L * options.hidden(),
-        name + "'s rows must be at most the buffer's " + 2L * options.hidden() + " bytes: "
+        name
+            + "'s rows must be at most the buffer's "
+            + 2L * options.hidden()
+            + " bytes: "
             + rowBytes);
   }
 
@@ -247,14 +257,16 @@ public final class CallRules {
     require(
         into.dtype() == wire && into.size(1) == x.size(1),
         "into must be " + wire + " with rows of " + x.size(1) + ": " + into);
-    require(
-        into.size(0) >= leastRows, "into must have at least " + leastRows + " rows: " + into);
+    require(into.size(0) >= leastRows, "into must have at least " + leastRows + " rows: " + into);
     Tensor scalesInto = call.scalesInto();
     if (scalesInto != null) {
       checkPlain(scalesInto, "scales into", 2);
       require(
           scalesInto.dtype().bytes() == 4 && scalesInto.size(0) >= leastRows,
-          "scales into must have a 4-byte dtype and at least " + leastRows + " rows: " + scalesInto);
+          "scales into must have a 4-byte dtype and at least "
+              + leastRows
+              + " rows: "
+              + scalesInto);
     }
   }
 
@@ -270,8 +282,7 @@ public final class CallRules {
         "the stream must be of the buffer's device " + device + ": " + stream);
   }
 
-  private void checkOptional(
-      @Nullable Tensor tensor, String name, DType dtype, long... shape) {
+  private void checkOptional(@Nullable Tensor tensor, String name, DType dtype, long... shape) {
     if (tensor != null) {
       checkShape(tensor, name, dtype, shape);
     }

@@ -40,17 +40,13 @@ final class CpuBuffer implements BackendBuffer {
   private final Unmask unmask;
   private final List<PendingResult> open = new ArrayList<>();
 
-  CpuBuffer(
-      ProcessGroup group, BufferOptions options, WindowLayout layout, SharedWindow window) {
+  CpuBuffer(ProcessGroup group, BufferOptions options, WindowLayout layout, SharedWindow window) {
     this.window = window;
     this.context = new RankContext(group.rank(), options, layout, window, group.size());
     this.outputs = new OutputRegions(context, context.outputs, 0, layout.normalOutputs());
     this.lowLatencyOutputs =
         new OutputRegions(
-            context,
-            context.lowLatencyOutputs,
-            layout.normalOutputs(),
-            layout.lowLatencyRegions());
+            context, context.lowLatencyOutputs, layout.normalOutputs(), layout.lowLatencyRegions());
     this.dispatcher = new NormalDispatcher(context);
     this.combiner = new NormalCombiner(context, outputs);
     this.lowLatencyDispatcher = new LowLatencyDispatcher(context);
@@ -91,14 +87,12 @@ final class CpuBuffer implements BackendBuffer {
 
   @Override
   public BackendDispatch dispatch(Requests.Dispatch request) {
-    return opened(
-        "dispatch", context.traffic.normal, () -> dispatcher.dispatch(request));
+    return opened("dispatch", context.traffic.normal, () -> dispatcher.dispatch(request));
   }
 
   @Override
   public BackendDispatch dispatch(Requests.CachedDispatch request) {
-    return opened(
-        "cached dispatch", context.traffic.normal, () -> dispatcher.dispatch(request));
+    return opened("cached dispatch", context.traffic.normal, () -> dispatcher.dispatch(request));
   }
 
   @Override
@@ -124,9 +118,7 @@ final class CpuBuffer implements BackendBuffer {
   public BackendCombine lowLatencyCombine(Requests.LowLatencyCombine request) {
     receiveDispatchOf(request.handle());
     return opened(
-        "lowLatencyCombine",
-        context.traffic.lowLatency,
-        () -> lowLatencyCombiner.combine(request));
+        "lowLatencyCombine", context.traffic.lowLatency, () -> lowLatencyCombiner.combine(request));
   }
 
   @Override
@@ -175,8 +167,7 @@ final class CpuBuffer implements BackendBuffer {
     context.waits.checkUsable();
     open.removeIf(PendingResult::isClosed);
     if (rank == context.rank && !open.isEmpty()) {
-      throw new IllegalStateException(
-          "unmask of this rank with open results: " + describeOpen());
+      throw new IllegalStateException("unmask of this rank with open results: " + describeOpen());
     }
     // A result that is received later would wait for the returning rank, which was not in its call.
     for (PendingResult pending : open) {

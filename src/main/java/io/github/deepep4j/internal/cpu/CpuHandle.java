@@ -21,7 +21,9 @@ final class CpuHandle implements BackendHandle, CpuHandleId {
   /** Expert of each choice, {@code [T, K]}. */
   final int[] experts;
 
-  /** Row at the destination: {@code [T, n]} rank-major, {@code [T, K]} expert-major; −1 for none. */
+  /**
+   * Row at the destination: {@code [T, n]} rank-major, {@code [T, K]} expert-major; −1 for none.
+   */
   final int[] rows;
 
   /** Gate weights {@code [T, K]}; null if the dispatch had none. */
@@ -42,7 +44,12 @@ final class CpuHandle implements BackendHandle, CpuHandleId {
    * @param onClose called once
    */
   CpuHandle(
-      long id, CallDescriptor call, Sent sent, ReceivePlan received, int resultRows, Runnable onClose) {
+      long id,
+      CallDescriptor call,
+      Sent sent,
+      ReceivePlan received,
+      int resultRows,
+      Runnable onClose) {
     this.id = id;
     this.call = call;
     this.numTokens = sent.numTokens();
@@ -65,8 +72,7 @@ final class CpuHandle implements BackendHandle, CpuHandleId {
    * @param rows row at the destination
    * @param weights gate weights, or null
    */
-  record Sent(
-      int numTokens, int hidden, int[] experts, int[] rows, float @Nullable [] weights) {}
+  record Sent(int numTokens, int hidden, int[] experts, int[] rows, float @Nullable [] weights) {}
 
   boolean rankMajor() {
     return call.order() == RowOrder.RANK_MAJOR;

@@ -93,9 +93,7 @@ final class DispatchSend {
           rows[i] = -1;
         } else {
           rows[i] +=
-              rankMajor
-                  ? grant.base()
-                  : grant.expertBase()[plan.experts[i] % context.localExperts];
+              rankMajor ? grant.base() : grant.expertBase()[plan.experts[i] % context.localExperts];
         }
       }
     }
@@ -164,8 +162,7 @@ final class DispatchSend {
       this.destination = destination;
       this.form = form;
       this.region = context.peers.at(destination, grant.offset());
-      this.layout =
-          new RegionLayout(form, context.numRanks, context.localExperts, grant.rows());
+      this.layout = new RegionLayout(form, context.numRanks, context.localExperts, grant.rows());
     }
 
     void put(CpuHandle.Sent sent, int index, int token, RowSender sender) {

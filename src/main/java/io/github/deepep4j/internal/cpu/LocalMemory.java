@@ -16,7 +16,9 @@ final class LocalMemory implements AutoCloseable {
 
   private final List<Memory> idle = new ArrayList<>();
 
-  /** A block of at least the bytes; the smallest idle one that is not more than four times as big. */
+  /**
+   * A block of at least the bytes; the smallest idle one that is not more than four times as big.
+   */
   Memory take(long bytes) {
     long wanted = (Math.max(1, bytes) + GRAIN - 1) / GRAIN * GRAIN;
     Memory best = null;

@@ -97,8 +97,7 @@ final class LowLatencyCombiner {
     }
   }
 
-  private CallDescriptor describe(
-      CpuLowLatencyHandle handle, LowLatencyCombineOptions options) {
+  private CallDescriptor describe(CpuLowLatencyHandle handle, LowLatencyCombineOptions options) {
     return new CallDescriptor(
         CallDescriptor.Operation.LOW_LATENCY_COMBINE,
         RowOrder.EXPERT_MAJOR,
@@ -182,15 +181,13 @@ final class LowLatencyCombiner {
         Messages.Ready from = ready[peer];
         if (from != null) {
           long table = from.begins() + 4L * context.rank * context.localExperts;
-          OffHeap.copyToArray(
-              context.peers.at(peer, table), begins[peer], 0, context.localExperts);
+          OffHeap.copyToArray(context.peers.at(peer, table), begins[peer], 0, context.localExperts);
         }
       }
     }
 
     void run(Tensor combined) {
-      FloatRowSum decoded =
-          logFmt ? new FloatRowSum(layout.hidden(), handle.numTopk()) : null;
+      FloatRowSum decoded = logFmt ? new FloatRowSum(layout.hidden(), handle.numTopk()) : null;
       Encoder decoder = logFmt ? new Encoder(layout) : null;
       float[] row = new float[logFmt ? layout.hidden() : 0];
       for (int token = 0; token < handle.numTokens(); token++) {
@@ -230,10 +227,8 @@ final class LowLatencyCombiner {
         int local = expert % context.localExperts;
         long row = local * rowsPerExpert + begins[peer][local] + handle.plan.ordinals[choice];
         weightOfRow[sum.count] = weights[choice];
-        rangesOfRow[sum.count] =
-            context.peers.at(peer, from.ranges() + row * layout.rangeBytes());
-        sum.rowAddresses[sum.count++] =
-            context.peers.at(peer, from.x() + row * layout.rowBytes());
+        rangesOfRow[sum.count] = context.peers.at(peer, from.ranges() + row * layout.rangeBytes());
+        sum.rowAddresses[sum.count++] = context.peers.at(peer, from.x() + row * layout.rowBytes());
         context.traffic.lowLatency.combined(peer);
       }
     }

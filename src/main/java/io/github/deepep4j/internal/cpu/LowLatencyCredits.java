@@ -55,8 +55,7 @@ final class LowLatencyCredits {
   }
 
   private long offset(int region) {
-    return context.windowLayout.lowLatencyBase()
-        + region * context.windowLayout.lowLatencyBytes();
+    return context.windowLayout.lowLatencyBase() + region * context.windowLayout.lowLatencyBytes();
   }
 
   /** Ordinal of the next low-latency dispatch. */
@@ -73,7 +72,11 @@ final class LowLatencyCredits {
     settle();
     if (nextCall == nextCredit) {
       throw new IllegalStateException(
-          "no free low-latency dispatch region for " + holder + ": " + regions + " in use by "
+          "no free low-latency dispatch region for "
+              + holder
+              + ": "
+              + regions
+              + " in use by "
               + holders());
     }
     int region = regionOfOrdinal[Math.floorMod(nextCall, regionOfOrdinal.length)];

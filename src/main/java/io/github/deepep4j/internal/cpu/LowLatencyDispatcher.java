@@ -28,8 +28,7 @@ final class LowLatencyDispatcher {
       CallDescriptor call = describe(request);
       long epoch = context.enter(call, options);
       RoutingPlan plan =
-          RoutingPlan.perExpert(
-              request.topkIdx(), context.options.numExperts(), context.numRanks);
+          RoutingPlan.perExpert(request.topkIdx(), context.options.numExperts(), context.numRanks);
       LowLatencyLayout layout =
           new LowLatencyLayout(
               context.numRanks,
@@ -99,8 +98,7 @@ final class LowLatencyDispatcher {
         sender.load(token);
         loaded = true;
       }
-      long slot =
-          layout.slot(expert % context.localExperts, context.rank) + plan.ordinals[choice];
+      long slot = layout.slot(expert % context.localExperts, context.rank) + plan.ordinals[choice];
       sender.put(
           token,
           region + layout.x() + slot * layout.rowBytes(),

@@ -73,8 +73,7 @@ final class Messages {
     }
 
     static Grant overflow(long needed, long capacity) {
-      return new Grant(
-          Verdict.OVERFLOW, 0, 0, 0, 0, new int[0], needed, capacity, -1, null);
+      return new Grant(Verdict.OVERFLOW, 0, 0, 0, 0, new int[0], needed, capacity, -1, null);
     }
 
     static Grant refused(int origin, RoutingPlan.Refusal refusal) {

@@ -8,8 +8,9 @@ import io.github.deepep4j.tensor.Tensor;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Normal-mode combine. Each rank publishes its expert outputs and pulls, for each of its tokens, the
- * rows that its dispatch sent out: rank-major in destination order, expert-major in top-k order.
+ * Normal-mode combine. Each rank publishes its expert outputs and pulls, for each of its tokens,
+ * the rows that its dispatch sent out: rank-major in destination order, expert-major in top-k
+ * order.
  */
 final class NormalCombiner {
   private final RankContext context;
@@ -44,7 +45,9 @@ final class NormalCombiner {
     }
     if (weights != null) {
       OffHeap.copy(
-          weights.address(), context.peers.own(lease.offset + layout.weights()), weights.byteSize());
+          weights.address(),
+          context.peers.own(lease.offset + layout.weights()),
+          weights.byteSize());
     }
     CallDescriptor call = describe(handle, options, hidden);
     outputs.publish(lease, context.enter(call, options), layout);
@@ -53,10 +56,7 @@ final class NormalCombiner {
             context,
             new PendingCombine.Call(call, options, outputs, lease, context.traffic.normal),
             new PendingCombine.Shape(
-                handle.numTokens,
-                hidden,
-                weights == null ? 0 : handle.numTopk(),
-                options.into()),
+                handle.numTokens, hidden, weights == null ? 0 : handle.numTopk(), options.into()),
             (ready, combined, combinedWeights) ->
                 new Pull(handle, options, hidden, ready).run(combined, combinedWeights));
     if (!options.isHook()) {
@@ -114,11 +114,7 @@ final class NormalCombiner {
     private final float[] weightOfRow;
     private final long[] weightAddresses;
 
-    Pull(
-        CpuHandle handle,
-        CombineOptions options,
-        int hidden,
-        Messages.@Nullable Ready[] ready) {
+    Pull(CpuHandle handle, CombineOptions options, int hidden, Messages.@Nullable Ready[] ready) {
       this.handle = handle;
       this.options = options;
       this.ready = ready;
@@ -163,8 +159,7 @@ final class NormalCombiner {
           continue;
         }
         int weightsPerRow = weightsPerRow(handle);
-        weightAddresses[slot] =
-            context.peers.at(peer, from.weights() + 4L * weightsPerRow * row);
+        weightAddresses[slot] = context.peers.at(peer, from.weights() + 4L * weightsPerRow * row);
         if (gate != null) {
           weightOfRow[sum.count] = gate[index];
         }

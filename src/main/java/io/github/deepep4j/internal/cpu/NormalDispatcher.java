@@ -96,10 +96,12 @@ final class NormalDispatcher {
       send.publishArrivals();
     }
     int rows = resultRows(options, received);
-    CpuHandle handle =
-        new CpuHandle(lease.tag, call, sent, received, rows, context::giveHandle);
+    CpuHandle handle = new CpuHandle(lease.tag, call, sent, received, rows, context::giveHandle);
     return new NormalDispatch(
-        context, inbound(call, lease, layout(form, rows), request.x(), options, granted), handle, options);
+        context,
+        inbound(call, lease, layout(form, rows), request.x(), options, granted),
+        handle,
+        options);
   }
 
   /** Dispatch over a handle's routing. */
@@ -107,8 +109,7 @@ final class NormalDispatcher {
     DispatchOptions options = request.options();
     CpuHandle handle = (CpuHandle) request.handle();
     CallDescriptor call = describeCached(request, handle);
-    var form =
-        new RegionLayout.Form(call.order(), call.rowBytes(), call.scaleWords(), 0, 0);
+    var form = new RegionLayout.Form(call.order(), call.rowBytes(), call.scaleWords(), 0, 0);
     RegionPool.Lease lease = openRegion("cached dispatch");
     boolean done = false;
     try {
@@ -174,8 +175,7 @@ final class NormalDispatcher {
     long capacity =
         options.isBounded()
             ? options.maxReceivedTokens()
-            : context.options.receiveCapacityRows(
-                call.order(), context.numRanks, call.numTopk());
+            : context.options.receiveCapacityRows(call.order(), context.numRanks, call.numTopk());
     if (needed <= capacity) {
       ReceivePlan plan =
           new ReceivePlan(
@@ -238,10 +238,7 @@ final class NormalDispatcher {
 
   /** The empty result of a bounded dispatch that was dropped. */
   private ReceivePlan emptyPlan(
-      RegionLayout.Form form,
-      RegionPool.Lease lease,
-      DispatchOptions options,
-      EpException error) {
+      RegionLayout.Form form, RegionPool.Lease lease, DispatchOptions options, EpException error) {
     ReceivePlan empty =
         new ReceivePlan(
             new Messages.Counts[context.numRanks],
@@ -305,8 +302,7 @@ final class NormalDispatcher {
         scales != null
             ? scales.dtype()
             : options.quantization() == Quantization.UE8M0 ? DType.INT32 : DType.FLOAT32;
-    return new NormalDispatch.Inbound(
-        call, lease, layout, (int) x.size(1), scaleType, granted);
+    return new NormalDispatch.Inbound(call, lease, layout, (int) x.size(1), scaleType, granted);
   }
 
   private static CallDescriptor describe(Requests.Dispatch request) {
@@ -328,8 +324,7 @@ final class NormalDispatcher {
         0);
   }
 
-  private static CallDescriptor describeCached(
-      Requests.CachedDispatch request, CpuHandle handle) {
+  private static CallDescriptor describeCached(Requests.CachedDispatch request, CpuHandle handle) {
     DispatchOptions options = request.options();
     Tensor x = request.x();
     return new CallDescriptor(

@@ -58,8 +58,13 @@ final class OutputRegions {
         throw lease == null
             ? pool.noneFree(holder)
             : new IllegalStateException(
-                "no room for the " + bytes + " bytes of " + holder + ": at most "
-                    + pool.largest() + " are free beside the open results");
+                "no room for the "
+                    + bytes
+                    + " bytes of "
+                    + holder
+                    + ": at most "
+                    + pool.largest()
+                    + " are free beside the open results");
       }
       awaitReaders(draining);
     }
@@ -79,8 +84,7 @@ final class OutputRegions {
 
   /** Hands out a region to be filled in place. */
   Tensor handOut(CpuHandleId handle, OutputLayout layout, long... shape) {
-    RegionPool.Lease lease =
-        take("input for the combine of " + handle.describe(), layout.bytes());
+    RegionPool.Lease lease = take("input for the combine of " + handle.describe(), layout.bytes());
     Tensor rows = context.tensor(lease, layout.x(), DType.BF16, shape);
     handedOut.add(new HandedOut(lease, rows, handle.id()));
     return rows;

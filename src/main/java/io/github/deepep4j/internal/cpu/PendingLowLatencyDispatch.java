@@ -125,8 +125,7 @@ final class PendingLowLatencyDispatch implements BackendLowLatencyDispatch {
                 () -> context.messages.hasLanded(source, lease.slot, lease.tag));
     Tensor waited = options.waitNanos();
     if (waited != null) {
-      OffHeap.putLong(
-          waited.address() + 8L * source, context.waits.blockedNanos(source) - before);
+      OffHeap.putLong(waited.address() + 8L * source, context.waits.blockedNanos(source) - before);
     }
     if (!landed) {
       return null;

@@ -33,7 +33,8 @@ final class RankContext {
   private int openHandles;
   private @Nullable EpException report;
 
-  RankContext(int rank, BufferOptions options, WindowLayout layout, SharedWindow window, int ranks) {
+  RankContext(
+      int rank, BufferOptions options, WindowLayout layout, SharedWindow window, int ranks) {
     this.rank = rank;
     this.numRanks = ranks;
     this.options = options;
@@ -153,8 +154,7 @@ final class RankContext {
    * @throws EpException {@code MISMATCH} if it called something else; the buffer has then failed
    */
   boolean awaitCall(int peer, long callEpoch, CallDescriptor call) {
-    if (!waits.await(
-        peer, Stage.CALL, () -> messages.calledEpoch(peer, callEpoch) >= callEpoch)) {
+    if (!waits.await(peer, Stage.CALL, () -> messages.calledEpoch(peer, callEpoch) >= callEpoch)) {
       return false;
     }
     // A peer may be so far ahead that the ring has moved on: it has then left this call behind.
@@ -203,7 +203,6 @@ final class RankContext {
 
   /** A tensor over a place in this rank's window, bound to a lease. */
   Tensor tensor(RegionPool.Lease lease, long offset, DType dtype, long... shape) {
-    return Tensor.ofAddress(
-        peers.own(lease.offset + offset), dtype, Device.cpu(), lease, shape);
+    return Tensor.ofAddress(peers.own(lease.offset + offset), dtype, Device.cpu(), lease, shape);
   }
 }

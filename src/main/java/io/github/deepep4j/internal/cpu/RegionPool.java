@@ -86,7 +86,14 @@ final class RegionPool {
 
   IllegalStateException noneFree(String wanted) {
     return new IllegalStateException(
-        "no free " + kind + " region for " + wanted + ": " + slots.length + " in use by " + holders());
+        "no free "
+            + kind
+            + " region for "
+            + wanted
+            + ": "
+            + slots.length
+            + " in use by "
+            + holders());
   }
 
   /** Gives a lease its memory; false if there is no room. */

@@ -50,7 +50,12 @@ final class RoutingPlan {
    */
   record Refusal(int token, long value, int rule) {
     String describe(int rank, int numExperts) {
-      return "rank " + rank + ", token " + token + ": expert index " + value
+      return "rank "
+          + rank
+          + ", token "
+          + token
+          + ": expert index "
+          + value
           + (rule == TWICE
               ? " appears twice in the token"
               : " is not from -1 to " + (numExperts - 1));

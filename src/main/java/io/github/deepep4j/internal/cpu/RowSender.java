@@ -103,8 +103,7 @@ final class RowSender {
         OffHeap.copy(from, scaleRow, 4L * scaleWords);
       } else {
         for (int word = 0; word < scaleWords; word++) {
-          OffHeap.putInt(
-              scaleRow + 4L * word, OffHeap.getInt(from + 4L * scales.stride(1) * word));
+          OffHeap.putInt(scaleRow + 4L * word, OffHeap.getInt(from + 4L * scales.stride(1) * word));
         }
       }
     }

@@ -169,8 +169,11 @@ final class Waits {
               EpException.Code.INTERRUPTED,
               peers.rank,
               operation,
-              "the thread was interrupted while it waited for rank " + peer + " ("
-                  + stage.text + "); the buffer has failed"));
+              "the thread was interrupted while it waited for rank "
+                  + peer
+                  + " ("
+                  + stage.text
+                  + "); the buffer has failed"));
     }
   }
 
@@ -232,10 +235,11 @@ final class Waits {
     String detail =
         gone
             ? "its process has ended"
-            : "waited " + waitedNanos / 1_000_000 + " ms, the deadline is "
-                + timeoutNanos / 1_000_000 + " ms";
-    throw fail(
-        new EpTimeoutException(
-            peers.rank, operation, peers.rank, peer, stage.text, detail));
+            : "waited "
+                + waitedNanos / 1_000_000
+                + " ms, the deadline is "
+                + timeoutNanos / 1_000_000
+                + " ms";
+    throw fail(new EpTimeoutException(peers.rank, operation, peers.rank, peer, stage.text, detail));
   }
 }

@@ -46,8 +46,7 @@ public final class WindowLayout {
   }
 
   ControlLayout control() {
-    return new ControlLayout(
-        numRanks, localExperts, regions(), outputs(), lowLatencyRegions());
+    return new ControlLayout(numRanks, localExperts, regions(), outputs(), lowLatencyRegions());
   }
 
   /** Normal-mode dispatch regions. */
@@ -154,11 +153,7 @@ public final class WindowLayout {
    */
   public SizeHint sizeHint() {
     return new SizeHint(
-        dispatchBase(),
-        dispatchTotal(),
-        outputTotal(),
-        lowLatencyTotal(),
-        lowLatencyOutputTotal());
+        dispatchBase(), dispatchTotal(), outputTotal(), lowLatencyTotal(), lowLatencyOutputTotal());
   }
 
   private RegionLayout layoutFor(RowOrder order) {
