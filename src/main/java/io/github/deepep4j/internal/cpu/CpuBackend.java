@@ -24,7 +24,7 @@ public final class CpuBackend implements Backend {
   @Override
   public BackendBuffer createBuffer(ProcessGroup group, BufferOptions options, Device device) {
     WindowLayout layout = WindowLayout.of(options, group.size());
-    SharedWindow window = SharedWindow.open(group, layout.bytes());
+    SharedWindow window = SharedWindow.open(group, layout.bytes(), layout.dispatchBase());
     return new CpuBuffer(group, options, layout, window);
   }
 }

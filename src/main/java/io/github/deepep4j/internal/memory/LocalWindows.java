@@ -34,14 +34,15 @@ final class LocalWindows implements WindowSource {
    *
    * @param agreement the ranks
    * @param members what they said, by rank
+   * @param zeroedBytes zeros at the start of the calling rank's window
    * @return the windows
    */
-  static LocalWindows open(Agreement agreement, List<WindowMember> members) {
+  static LocalWindows open(Agreement agreement, List<WindowMember> members, long zeroedBytes) {
     LocalWindows windows = new LocalWindows(members.get(0).nonce(), members.size());
     int self = agreement.rank();
     try {
       agreement.step(
-          "allocating a window", () -> windows.contribute(self, members.get(self).bytes()));
+          "allocating a window", () -> windows.contribute(self, members.get(self).bytes(), zeroedBytes));
       agreement.step("taking hold of a window", () -> windows.holdOthers(self));
       return windows;
     } catch (RuntimeException | Error e) {
@@ -50,9 +51,9 @@ final class LocalWindows implements WindowSource {
     }
   }
 
-  private synchronized void contribute(int rank, long bytes) {
+  private synchronized void contribute(int rank, long bytes, long zeroedBytes) {
     Memory memory = OffHeap.allocate(bytes);
-    OffHeap.fill(memory.address(), bytes, (byte) 0);
+    OffHeap.fill(memory.address(), zeroedBytes, (byte) 0);
     addresses[rank] = memory.address();
     Key key = new Key(nonce, rank);
     WINDOWS.put(key, new Held(memory, 1));

@@ -72,7 +72,23 @@ public final class SharedWindow implements AutoCloseable {
    *     throws. No memory and no file is left behind
    */
   public static SharedWindow open(ProcessGroup group, long bytes) {
-    return open(group, bytes, Placement.automatic());
+    return open(group, bytes, bytes);
+  }
+
+  /**
+   * {@link #open(ProcessGroup, long)} with zeros at the window's start only. The rest is undefined,
+   * so that memory which is never written is never touched either: windows are sized for the worst
+   * case.
+   *
+   * @param group the ranks; used during this call only
+   * @param bytes length of this rank's window, 0 or more; may differ between ranks
+   * @param zeroedBytes zeros at its start, at most {@code bytes}
+   * @return the windows, to be closed by the caller
+   * @throws IllegalArgumentException if {@code bytes} is negative; the collective is not entered
+   * @throws EpException as {@link #open(ProcessGroup, long)} does
+   */
+  public static SharedWindow open(ProcessGroup group, long bytes, long zeroedBytes) {
+    return open(group, bytes, zeroedBytes, Placement.automatic());
   }
 
   /**
@@ -84,6 +100,20 @@ public final class SharedWindow implements AutoCloseable {
    * @return the windows
    */
   static SharedWindow open(ProcessGroup group, long bytes, Placement placement) {
+    return open(group, bytes, bytes, placement);
+  }
+
+  /**
+   * {@link #open(ProcessGroup, long, long)} with a choice of the place.
+   *
+   * @param group the ranks
+   * @param bytes length of this rank's window
+   * @param zeroedBytes zeros at its start
+   * @param placement where to, if this is rank 0
+   * @return the windows
+   */
+  private static SharedWindow open(
+      ProcessGroup group, long bytes, long zeroedBytes, Placement placement) {
     if (bytes < 0) {
       throw new IllegalArgumentException("bytes must be 0 or more, not " + bytes);
     }
@@ -96,7 +126,7 @@ public final class SharedWindow implements AutoCloseable {
     }
     WindowSource source =
         oneProcess && !first.filesAlways()
-            ? LocalWindows.open(agreement, members)
+            ? LocalWindows.open(agreement, members, zeroedBytes)
             : FileWindows.open(agreement, members);
     return new SharedWindow(members, group.rank(), source);
   }
