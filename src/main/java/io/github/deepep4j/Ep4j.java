@@ -16,7 +16,13 @@ public final class Ep4j {
    * @param detail what was found, or each place looked in and the cause
    */
   public record BackendStatus(Device.Kind kind, boolean available, List<String> detail) {
-    /** Makes the list immutable. */
+    /**
+     * Makes the list immutable.
+     *
+     * @param kind the backend
+     * @param available whether buffers can be made on it
+     * @param detail what was found
+     */
     public BackendStatus {
       detail = List.copyOf(detail);
     }

@@ -23,7 +23,17 @@ public record Statistics(
     int openHandles,
     int quarantinedRegions,
     long abandonedBytes) {
-  /** Makes the lists immutable. */
+  /**
+   * Makes the lists immutable.
+   *
+   * @param normal normal-mode traffic per peer
+   * @param lowLatency low-latency traffic per peer
+   * @param windowBytes memory that peers can reach
+   * @param openResults results that are not closed
+   * @param openHandles handles that are not closed
+   * @param quarantinedRegions regions that a masked peer may still write to
+   * @param abandonedBytes memory that could not be freed
+   */
   public Statistics {
     normal = List.copyOf(normal);
     lowLatency = List.copyOf(lowLatency);

@@ -16,6 +16,8 @@ public record Stream(Device device, long handle) {
   /**
    * Checks the handle.
    *
+   * @param device where the work runs
+   * @param handle the device's own handle
    * @throws IllegalArgumentException for CUDA's legacy default stream (handle 0), which would wait
    *     for and block every other stream of the context, or for a CPU handle other than 0
    */

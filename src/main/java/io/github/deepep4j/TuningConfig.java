@@ -18,6 +18,11 @@ public record TuningConfig(
   /**
    * Checks the values.
    *
+   * @param dispatchSms streaming multiprocessors for dispatch
+   * @param combineSms streaming multiprocessors for combine
+   * @param lowLatencySms streaming multiprocessors for low latency
+   * @param waitSpins polls before a wait yields
+   * @param waitYields yields before a wait sleeps
    * @throws IllegalArgumentException if one is negative
    */
   public TuningConfig {

@@ -20,6 +20,8 @@ public record Device(Kind kind, int index) {
   /**
    * Checks the index.
    *
+   * @param kind what it is
+   * @param index which one
    * @throws IllegalArgumentException if the index is negative, or not 0 on the CPU
    */
   public Device {

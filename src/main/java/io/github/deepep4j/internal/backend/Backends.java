@@ -128,8 +128,8 @@ public final class Backends {
       if (other.kind() != first.kind()) {
         throw mismatch(self, "backend " + first.kind(), rank, "backend " + other.kind());
       }
-      String[] expected = first.description().split(" ");
-      String[] seen = other.description().split(" ");
+      String[] expected = first.description().split(" ", -1);
+      String[] seen = other.description().split(" ", -1);
       for (int i = 0; i < Math.min(expected.length, seen.length); i++) {
         if (!expected[i].equals(seen[i])) {
           throw mismatch(self, expected[i], rank, seen[i]);

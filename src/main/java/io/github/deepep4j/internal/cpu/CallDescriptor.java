@@ -25,6 +25,7 @@ import org.jspecify.annotations.Nullable;
  * @param alignment of expert-major groups, else 1
  * @param handle epoch of the dispatch whose routing is used, 0 for none
  */
+@SuppressWarnings("EnumOrdinal") // words between ranks, which all run this same version
 record CallDescriptor(
     Operation operation,
     RowOrder order,

@@ -31,7 +31,11 @@ final class ControlLayout {
    */
   static final int CALL_RING = 256;
 
-  /** Counts and grants are read in the send half only, so two in turn suffice (model-checked). */
+  /**
+   * Counts and grants are read in the send half of a dispatch only, and no rank can be more than
+   * one dispatch ahead there, so two in turn suffice (model-checked). The turn is the dispatch's
+   * ordinal, not its epoch: other calls between two dispatches would give them the same parity.
+   */
   static final int SEND_RING = 2;
 
   private static final long LINE = 64;
@@ -67,16 +71,16 @@ final class ControlLayout {
     return record(0, CALL_RING, 0, LINE);
   }
 
-  long counts(long epoch, int writer) {
-    return record(callsEnd(), Math.floorMod(epoch, SEND_RING), writer, LINE + expertWords);
+  long counts(long ordinal, int writer) {
+    return record(callsEnd(), Math.floorMod(ordinal, SEND_RING), writer, LINE + expertWords);
   }
 
   private long countsEnd() {
     return record(callsEnd(), SEND_RING, 0, LINE + expertWords);
   }
 
-  long grant(long epoch, int writer) {
-    return record(countsEnd(), Math.floorMod(epoch, SEND_RING), writer, 2 * LINE + expertWords);
+  long grant(long ordinal, int writer) {
+    return record(countsEnd(), Math.floorMod(ordinal, SEND_RING), writer, 2 * LINE + expertWords);
   }
 
   private long grantsEnd() {
@@ -113,7 +117,7 @@ final class ControlLayout {
   }
 
   private long creditsEnd() {
-    return record(readEnd(), 2 * lowLatencyRegions, 0, LINE);
+    return record(readEnd(), 2L * lowLatencyRegions, 0, LINE);
   }
 
   long landed(int region, int writer) {

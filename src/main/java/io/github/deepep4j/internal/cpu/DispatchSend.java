@@ -11,13 +11,13 @@ import org.jspecify.annotations.Nullable;
 final class DispatchSend {
   private final RankContext context;
   private final CallDescriptor call;
-  private final long epoch;
+  private final Messages.DispatchId id;
   private final Messages.@Nullable Grant[] grants;
 
-  DispatchSend(RankContext context, CallDescriptor call, long epoch) {
+  DispatchSend(RankContext context, CallDescriptor call, Messages.DispatchId id) {
     this.context = context;
     this.call = call;
-    this.epoch = epoch;
+    this.id = id;
     this.grants = new Messages.Grant[context.numRanks];
   }
 
@@ -25,9 +25,14 @@ final class DispatchSend {
   void publishCounts(RoutingPlan plan) {
     for (int peer = 0; peer < context.numRanks; peer++) {
       if (!context.peers.isMasked(peer)) {
-        context.messages.publishCounts(peer, epoch, plan, plan.tokensPerRank[peer]);
+        context.messages.publishCounts(peer, id, plan, plan.tokensPerRank[peer]);
       }
     }
+  }
+
+  /** Answers a source. */
+  void answer(int source, Messages.Grant grant) {
+    context.messages.publishGrant(source, id, grant);
   }
 
   /** Waits for the counts of every unmasked source; null where there is none. */
@@ -36,10 +41,10 @@ final class DispatchSend {
     context.waits.startStage();
     for (int peer = 0; peer < context.numRanks; peer++) {
       int source = peer;
-      if (context.awaitCall(source, epoch, call)
+      if (context.awaitCall(source, id.epoch(), call)
           && context.waits.await(
-              source, Stage.COUNTS, () -> context.messages.hasCounts(source, epoch))) {
-        counts[source] = context.messages.readCounts(source, epoch);
+              source, Stage.COUNTS, () -> context.messages.hasCounts(source, id))) {
+        counts[source] = context.messages.readCounts(source, id);
       }
     }
     return counts;
@@ -50,10 +55,10 @@ final class DispatchSend {
     context.waits.startStage();
     for (int peer = 0; peer < context.numRanks; peer++) {
       int destination = peer;
-      if (context.awaitCall(destination, epoch, call)
+      if (context.awaitCall(destination, id.epoch(), call)
           && context.waits.await(
-              destination, Stage.GRANT, () -> context.messages.hasGrant(destination, epoch))) {
-        grants[destination] = context.messages.readGrant(destination, epoch);
+              destination, Stage.GRANT, () -> context.messages.hasGrant(destination, id))) {
+        grants[destination] = context.messages.readGrant(destination, id);
       }
     }
   }
@@ -144,7 +149,7 @@ final class DispatchSend {
     for (int peer = 0; peer < context.numRanks; peer++) {
       Messages.Grant grant = grants[peer];
       if (grant != null) {
-        context.messages.publishArrival(peer, grant.region(), epoch);
+        context.messages.publishArrival(peer, grant.region(), id.epoch());
       }
     }
   }

@@ -66,18 +66,22 @@ interface Extents {
     @Override
     public long take(long bytes) {
       long wanted = ControlLayout.lines(Math.max(1, bytes));
+      long offset = -1;
+      long size = 0;
       for (var range : free.entrySet()) {
         if (range.getValue() >= wanted) {
-          long offset = range.getKey();
-          long rest = range.getValue() - wanted;
-          free.remove(offset);
-          if (rest > 0) {
-            free.put(offset + wanted, rest);
-          }
-          return offset;
+          offset = range.getKey();
+          size = range.getValue();
+          break;
         }
       }
-      return -1;
+      if (offset >= 0) {
+        free.remove(offset);
+        if (size > wanted) {
+          free.put(offset + wanted, size - wanted);
+        }
+      }
+      return offset;
     }
 
     @Override

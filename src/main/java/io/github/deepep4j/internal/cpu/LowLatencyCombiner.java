@@ -187,7 +187,7 @@ final class LowLatencyCombiner {
     }
 
     void run(Tensor combined) {
-      FloatRowSum decoded = logFmt ? new FloatRowSum(layout.hidden(), handle.numTopk()) : null;
+      FloatRowSum decoded = logFmt ? new FloatRowSum(layout.hidden(), weightOfRow) : null;
       Encoder decoder = logFmt ? new Encoder(layout) : null;
       float[] row = new float[logFmt ? layout.hidden() : 0];
       for (int token = 0; token < handle.numTokens(); token++) {
@@ -200,11 +200,9 @@ final class LowLatencyCombiner {
         }
         for (int i = 0; i < sum.count; i++) {
           decoder.decode(sum.rowAddresses[i], rangesOfRow[i], row);
-          System.arraycopy(row, 0, decoded.rows, i * decoded.stride, row.length);
+          System.arraycopy(row, 0, decoded.rows, i * decoded.columns, row.length);
         }
-        decoded.weights = weightOfRow;
         decoded.count = sum.count;
-        decoded.columns = layout.hidden();
         decoded.out = out;
         context.reducer.reduceFloats(decoded);
       }

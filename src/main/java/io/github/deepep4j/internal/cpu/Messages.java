@@ -8,6 +8,7 @@ import org.jspecify.annotations.Nullable;
  * stored, then the tag by a release store; the reader loads the tag with acquire and then the data.
  * A tag is an epoch or ordinal that only grows, so nothing is ever zeroed.
  */
+@SuppressWarnings("EnumOrdinal") // words between ranks, which all run this same version
 final class Messages {
   private static final int EXPERTS_OF_COUNTS = 64;
   private static final int EXPERTS_OF_GRANT = 128;
@@ -22,6 +23,14 @@ final class Messages {
     this.control = control;
     this.localExperts = localExperts;
   }
+
+  /**
+   * Names one normal-mode dispatch, counted or cached.
+   *
+   * @param epoch of the call: the tag of its messages
+   * @param ordinal among the dispatches: the turn of its records
+   */
+  record DispatchId(long epoch, long ordinal) {}
 
   /**
    * What a source has for this rank.
@@ -96,31 +105,31 @@ final class Messages {
     return CallDescriptor.read(peers.own(control.call(epoch, peer)) + 8);
   }
 
-  void publishCounts(int peer, long epoch, RoutingPlan plan, int rows) {
-    long record = peers.at(peer, control.counts(epoch, peers.rank));
+  void publishCounts(int peer, DispatchId id, RoutingPlan plan, int rows) {
+    long record = peers.at(peer, control.counts(id.ordinal(), peers.rank));
     writeRefusal(record + 8, plan.refusal);
     OffHeap.putLong(record + 32, rows);
     for (int i = 0; i < localExperts; i++) {
       OffHeap.putInt(
           record + EXPERTS_OF_COUNTS + 4L * i, plan.tokensPerExpert[peer * localExperts + i]);
     }
-    OffHeap.putLongRelease(record, epoch);
+    OffHeap.putLongRelease(record, id.epoch());
   }
 
-  boolean hasCounts(int peer, long epoch) {
-    return OffHeap.getLongAcquire(peers.own(control.counts(epoch, peer))) == epoch;
+  boolean hasCounts(int peer, DispatchId id) {
+    return OffHeap.getLongAcquire(peers.own(control.counts(id.ordinal(), peer))) == id.epoch();
   }
 
-  Counts readCounts(int peer, long epoch) {
-    long record = peers.own(control.counts(epoch, peer));
+  Counts readCounts(int peer, DispatchId id) {
+    long record = peers.own(control.counts(id.ordinal(), peer));
     return new Counts(
         (int) OffHeap.getLong(record + 32),
         readInts(record + EXPERTS_OF_COUNTS),
         readRefusal(record + 8));
   }
 
-  void publishGrant(int peer, long epoch, Grant grant) {
-    long record = peers.at(peer, control.grant(epoch, peers.rank));
+  void publishGrant(int peer, DispatchId id, Grant grant) {
+    long record = peers.at(peer, control.grant(id.ordinal(), peers.rank));
     OffHeap.putLong(record + 8, grant.verdict().ordinal());
     OffHeap.putLong(record + 16, grant.region());
     OffHeap.putLong(record + 24, grant.offset());
@@ -132,15 +141,15 @@ final class Messages {
     writeRefusal(record + 72, grant.refusal());
     int[] bases = grant.expertBase();
     OffHeap.copyFromArray(bases, 0, record + EXPERTS_OF_GRANT, bases.length);
-    OffHeap.putLongRelease(record, epoch);
+    OffHeap.putLongRelease(record, id.epoch());
   }
 
-  boolean hasGrant(int peer, long epoch) {
-    return OffHeap.getLongAcquire(peers.own(control.grant(epoch, peer))) == epoch;
+  boolean hasGrant(int peer, DispatchId id) {
+    return OffHeap.getLongAcquire(peers.own(control.grant(id.ordinal(), peer))) == id.epoch();
   }
 
-  Grant readGrant(int peer, long epoch) {
-    long record = peers.own(control.grant(epoch, peer));
+  Grant readGrant(int peer, DispatchId id) {
+    long record = peers.own(control.grant(id.ordinal(), peer));
     return new Grant(
         Verdict.values()[(int) OffHeap.getLong(record + 8)],
         (int) OffHeap.getLong(record + 16),
@@ -241,10 +250,11 @@ final class Messages {
   }
 
   /** Tells a peer that this rank has come to a step of an unmask, and where it is. */
-  void publishJoin(int peer, long tag, long epoch, long ordinal) {
+  void publishJoin(int peer, long tag, Unmask.Position position) {
     long record = peers.at(peer, control.join(peers.rank));
-    OffHeap.putLong(record + 8, epoch);
-    OffHeap.putLong(record + 16, ordinal);
+    OffHeap.putLong(record + 8, position.epoch());
+    OffHeap.putLong(record + 16, position.dispatches());
+    OffHeap.putLong(record + 24, position.lowLatencyDispatches());
     OffHeap.putLongRelease(record, tag);
   }
 
@@ -252,12 +262,10 @@ final class Messages {
     return OffHeap.getLongAcquire(peers.own(control.join(peer)));
   }
 
-  long joinedEpoch(int peer) {
-    return OffHeap.getLong(peers.own(control.join(peer)) + 8);
-  }
-
-  long joinedOrdinal(int peer) {
-    return OffHeap.getLong(peers.own(control.join(peer)) + 16);
+  Unmask.Position joinedPosition(int peer) {
+    long record = peers.own(control.join(peer));
+    return new Unmask.Position(
+        OffHeap.getLong(record + 8), OffHeap.getLong(record + 16), OffHeap.getLong(record + 24));
   }
 
   private int[] readInts(long address) {

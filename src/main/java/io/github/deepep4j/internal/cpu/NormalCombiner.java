@@ -137,7 +137,7 @@ final class NormalCombiner {
         sum.out = out + rowBytes * token;
         context.reducer.reduce(sum);
         if (combinedWeights != null) {
-          sumWeights(token, combinedWeights.address() + 4L * handle.numTopk() * token);
+          sumWeights(combinedWeights.address() + 4L * handle.numTopk() * token);
         }
       }
     }
@@ -169,7 +169,7 @@ final class NormalCombiner {
     }
 
     /** Rank-major: the sum of the rows' weight vectors. Expert-major: each slot's own weight. */
-    private void sumWeights(int token, long out) {
+    private void sumWeights(long out) {
       int numTopk = handle.numTopk();
       for (int k = 0; k < numTopk; k++) {
         float value = 0f;

@@ -64,17 +64,18 @@ final class NormalDispatcher {
       RegionLayout.Form form,
       RegionPool.Lease lease) {
     DispatchOptions options = request.options();
-    lease.tag = context.enter(call, options);
+    Messages.DispatchId id = context.enterDispatch(call, options);
+    lease.tag = id.epoch();
     boolean rankMajor = form.rankMajor();
     int numExperts = context.options.numExperts();
     RoutingPlan plan =
         rankMajor
             ? RoutingPlan.perRank(request.topkIdx(), numExperts, context.numRanks)
             : RoutingPlan.perExpert(request.topkIdx(), numExperts, context.numRanks);
-    DispatchSend send = new DispatchSend(context, call, lease.tag);
+    DispatchSend send = new DispatchSend(context, call, id);
     send.publishCounts(plan);
     Messages.@Nullable Counts[] counts = send.awaitCounts();
-    ReceivePlan received = decide(counts, call, form, lease, options);
+    ReceivePlan received = decide(send, counts, form, lease, options);
     BitSet granted = new BitSet();
     granted.or(lease.pending);
     send.awaitGrants();
@@ -113,16 +114,16 @@ final class NormalDispatcher {
     RegionPool.Lease lease = openRegion("cached dispatch");
     boolean done = false;
     try {
-      lease.tag = context.enter(call, options);
-      DispatchSend send = new DispatchSend(context, call, lease.tag);
+      Messages.DispatchId id = context.enterDispatch(call, options);
+      lease.tag = id.epoch();
+      DispatchSend send = new DispatchSend(context, call, id);
       RegionLayout layout = layout(form, handle.resultRows);
       boolean fits = context.regions.place(lease, layout.bytes());
       BitSet granted = new BitSet();
       for (int peer = 0; peer < context.numRanks; peer++) {
         if (!context.peers.isMasked(peer)) {
-          context.messages.publishGrant(
+          send.answer(
               peer,
-              lease.tag,
               fits
                   ? Messages.Grant.granted(lease, layout.rows(), 0, new int[0])
                   : Messages.Grant.overflow(layout.rows(), rowsThatFit(form)));
@@ -161,21 +162,21 @@ final class NormalDispatcher {
 
   /** As a destination: grants every source its place, or says why not; null if not. */
   private @Nullable ReceivePlan decide(
+      DispatchSend send,
       Messages.@Nullable Counts[] counts,
-      CallDescriptor call,
       RegionLayout.Form form,
       RegionPool.Lease lease,
       DispatchOptions options) {
     Messages.Grant refusal = refusal(counts);
     if (refusal != null) {
-      publishToAll(counts, lease, refusal);
+      answerAll(send, counts, refusal);
       return null;
     }
     long needed = ReceivePlan.rows(counts, form.rankMajor(), options.expertAlignment());
     long capacity =
         options.isBounded()
             ? options.maxReceivedTokens()
-            : context.options.receiveCapacityRows(call.order(), context.numRanks, call.numTopk());
+            : context.options.receiveCapacityRows(form.order(), context.numRanks, form.numTopk());
     if (needed <= capacity) {
       ReceivePlan plan =
           new ReceivePlan(
@@ -184,9 +185,8 @@ final class NormalDispatcher {
       if (context.regions.place(lease, layout.bytes())) {
         for (int source = 0; source < counts.length; source++) {
           if (counts[source] != null && !context.peers.isMasked(source)) {
-            context.messages.publishGrant(
+            send.answer(
                 source,
-                lease.tag,
                 Messages.Grant.granted(
                     lease, layout.rows(), plan.base[source], plan.expertBase[source]));
             lease.pending.set(source);
@@ -196,7 +196,7 @@ final class NormalDispatcher {
       }
       capacity = Math.min(rowsThatFit(form), needed - 1);
     }
-    publishToAll(counts, lease, Messages.Grant.overflow(needed, capacity));
+    answerAll(send, counts, Messages.Grant.overflow(needed, capacity));
     return null;
   }
 
@@ -210,11 +210,11 @@ final class NormalDispatcher {
     return null;
   }
 
-  private void publishToAll(
-      Messages.@Nullable Counts[] counts, RegionPool.Lease lease, Messages.Grant grant) {
+  private static void answerAll(
+      DispatchSend send, Messages.@Nullable Counts[] counts, Messages.Grant grant) {
     for (int source = 0; source < counts.length; source++) {
       if (counts[source] != null) {
-        context.messages.publishGrant(source, lease.tag, grant);
+        send.answer(source, grant);
       }
     }
   }

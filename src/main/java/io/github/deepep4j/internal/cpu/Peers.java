@@ -10,6 +10,7 @@ import java.util.TreeSet;
  * messages about leaving, masking and failing. Words here are written by one rank and read by the
  * window's owner; each is published by one release store and never taken back except by unmask.
  */
+@SuppressWarnings("EnumOrdinal") // words between ranks, which all run this same version
 final class Peers {
   /** Why a peer has left, in its {@code left} word. */
   static final long LEFT_CLOSED = 1;

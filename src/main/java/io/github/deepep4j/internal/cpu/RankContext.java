@@ -30,6 +30,7 @@ final class RankContext {
   final RowReducer reducer;
   final LocalMemory results = new LocalMemory();
   private long epoch;
+  private long dispatchOrdinal;
   private int openHandles;
   private @Nullable EpException report;
 
@@ -141,6 +142,11 @@ final class RankContext {
     return epoch;
   }
 
+  /** {@link #enter} for a normal-mode dispatch, which has an ordinal among its like as well. */
+  Messages.DispatchId enterDispatch(CallDescriptor call, CallOptions<?> callOptions) {
+    return new Messages.DispatchId(enter(call, callOptions), dispatchOrdinal++);
+  }
+
   /** Names the operation of the waits that follow, and their deadline. */
   void startWaits(String operation, CallOptions<?> callOptions) {
     var timeout = callOptions.timeout();
@@ -172,12 +178,16 @@ final class RankContext {
     return true;
   }
 
-  long epoch() {
-    return epoch;
+  /** How far this rank has come. */
+  Unmask.Position position() {
+    return new Unmask.Position(epoch, dispatchOrdinal, credits.nextCall());
   }
 
-  void setEpoch(long value) {
-    epoch = value;
+  /** Goes on from where the furthest member of an unmask is. */
+  void moveTo(Unmask.Position position) {
+    epoch = position.epoch();
+    dispatchOrdinal = position.dispatches();
+    credits.start(position.lowLatencyDispatches());
   }
 
   void takeHandle() {

@@ -45,7 +45,9 @@ final class RegionView {
     OffHeap.fill(
         address + layout.x() + (long) begin * rowBytes, (long) (end - begin) * rowBytes, (byte) 0);
     OffHeap.fill(
-        address + layout.scales() + begin * scaleBytes, (end - begin) * scaleBytes, (byte) 0);
+        address + layout.scales() + (long) begin * scaleBytes,
+        (long) (end - begin) * scaleBytes,
+        (byte) 0);
   }
 
   private void clearOrigins(int begin, int end) {
@@ -53,11 +55,11 @@ final class RegionView {
     if (!form.hasMetadata()) {
       return;
     }
-    long rows = end - begin;
+    long rows = (long) end - begin;
     fill(layout.sourceToken(), begin, rows, 4, NONE);
     if (form.rankMajor()) {
-      fill(layout.topkIdx(), begin, rows, form.numTopk() * form.indexBytes(), NONE);
-      fill(layout.topkWeights(), begin, rows, form.numTopk() * 4, 0);
+      fill(layout.topkIdx(), begin, rows, (long) form.numTopk() * form.indexBytes(), NONE);
+      fill(layout.topkWeights(), begin, rows, 4L * form.numTopk(), 0);
     } else {
       fill(layout.weight(), begin, rows, 4, 0);
       fill(layout.sourceRank(), begin, rows, 4, NONE);

@@ -5,14 +5,32 @@ import java.util.BitSet;
 
 /**
  * Brings a masked rank back. Collective over it and all unmasked ranks, in two steps that each wait
- * for everybody: first all say where they are (epoch, low-latency ordinal) and that they are in no
- * other call, so that no late write can come any more; then, after all have taken the largest
- * values, cleared the mask and given new credits, all go on together.
+ * for everybody: first all say where they are ({@link Position}) and that they are in no other
+ * call, so that no late write can come any more; then, after all have taken the largest values,
+ * cleared the mask and given new credits, all go on together.
  *
  * <p>A join's tag is {@code 2·attempt + step} of its writer, so it only grows; a reader waits for
  * one larger than what it has used up. A rank that gives up retracts its join.
  */
 final class Unmask {
+  /**
+   * How far a rank has come in the sequence of calls.
+   *
+   * @param epoch of its last call
+   * @param dispatches normal-mode dispatches so far
+   * @param lowLatencyDispatches low-latency dispatches so far
+   */
+  record Position(long epoch, long dispatches, long lowLatencyDispatches) {
+    static final Position NONE = new Position(0, 0, 0);
+
+    Position max(Position other) {
+      return new Position(
+          Math.max(epoch, other.epoch),
+          Math.max(dispatches, other.dispatches),
+          Math.max(lowLatencyDispatches, other.lowLatencyDispatches));
+    }
+  }
+
   private final RankContext context;
   private final long[] usedTag;
   private long attempt;
@@ -29,20 +47,17 @@ final class Unmask {
     attempt++;
     boolean done = false;
     try {
-      publish(members, 2 * attempt, context.epoch(), context.credits.nextCall());
+      Position position = context.position();
+      publish(members, 2 * attempt, position);
       long[] firstTags = new long[context.numRanks];
-      long epoch = context.epoch();
-      long ordinal = context.credits.nextCall();
       context.waits.enter("unmask", context.options.timeout().toNanos());
       for (int peer = members.nextSetBit(0); peer >= 0; peer = members.nextSetBit(peer + 1)) {
         firstTags[peer] = await(peer, usedTag[peer] + 1);
-        epoch = Math.max(epoch, context.messages.joinedEpoch(peer));
-        ordinal = Math.max(ordinal, context.messages.joinedOrdinal(peer));
+        position = position.max(context.messages.joinedPosition(peer));
       }
       settle(returning, self, members);
-      context.setEpoch(epoch);
-      context.credits.start(ordinal);
-      publish(members, 2 * attempt + 1, epoch, ordinal);
+      context.moveTo(position);
+      publish(members, 2 * attempt + 1, position);
       context.waits.startStage();
       for (int peer = members.nextSetBit(0); peer >= 0; peer = members.nextSetBit(peer + 1)) {
         usedTag[peer] = await(peer, firstTags[peer] | 1);
@@ -50,7 +65,7 @@ final class Unmask {
       done = true;
     } finally {
       if (!done) {
-        publish(members, 0, 0, 0);
+        publish(members, 0, Position.NONE);
       }
     }
   }
@@ -66,9 +81,9 @@ final class Unmask {
     return members;
   }
 
-  private void publish(BitSet members, long tag, long epoch, long ordinal) {
+  private void publish(BitSet members, long tag, Position position) {
     for (int peer = members.nextSetBit(0); peer >= 0; peer = members.nextSetBit(peer + 1)) {
-      context.messages.publishJoin(peer, tag, epoch, ordinal);
+      context.messages.publishJoin(peer, tag, position);
     }
   }
 

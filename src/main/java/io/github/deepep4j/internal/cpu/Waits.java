@@ -126,6 +126,7 @@ final class Waits {
     return true;
   }
 
+  @SuppressWarnings("ThreadPriorityCheck") // ranks share cores: the peer may need this one
   private boolean awaitSlowly(int peer, Stage stage, BooleanSupplier ready, long started) {
     long nextLivenessCheck = started + LIVENESS_PERIOD_NANOS;
     for (int attempt = 0; ; attempt++) {

@@ -42,7 +42,8 @@ final class LocalWindows implements WindowSource {
     int self = agreement.rank();
     try {
       agreement.step(
-          "allocating a window", () -> windows.contribute(self, members.get(self).bytes(), zeroedBytes));
+          "allocating a window",
+          () -> windows.contribute(self, members.get(self).bytes(), zeroedBytes));
       agreement.step("taking hold of a window", () -> windows.holdOthers(self));
       return windows;
     } catch (RuntimeException | Error e) {
