@@ -1,7 +1,6 @@
 package io.github.deepep4j.group;
 
 import io.github.deepep4j.error.EpException;
-import io.github.deepep4j.error.EpTimeoutException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -116,7 +115,8 @@ public final class LocalGroup implements ProcessGroup {
     }
 
     private void runRank(LocalGroup end, Body body) {
-      try (end) {
+      // The failure is recorded before the rank leaves: leaving fails the others.
+      try {
         body.run(end);
       } catch (Exception | Error e) {
         synchronized (failures) {
@@ -127,6 +127,7 @@ public final class LocalGroup implements ProcessGroup {
         }
         end.abort("rank " + end.rank + " failed: " + e);
       } finally {
+        end.close();
         running.countDown();
       }
     }
@@ -192,7 +193,7 @@ public final class LocalGroup implements ProcessGroup {
 
   @Override
   public void abort(String reason) {
-    exchange.end(EpException.Code.ABORTED, "rank " + rank + " aborted the group: " + reason);
+    exchange.end(GroupEnd.aborted(rank, reason));
   }
 
   @Override
@@ -215,12 +216,14 @@ public final class LocalGroup implements ProcessGroup {
     private byte[][] parts;
     private int present;
 
-    /** The last complete round; a rank can only be one round ahead of another that still reads. */
+    /**
+     * The last complete round. It stays until every rank has read it, because the next one is
+     * complete only when every rank has come back.
+     */
     private byte[][] complete;
 
     private long round;
-    private EpException.@Nullable Code endCode;
-    private String endReason = "";
+    private @Nullable GroupEnd end;
 
     Exchange(int size, Duration timeout) {
       this.size = size;
@@ -234,6 +237,10 @@ public final class LocalGroup implements ProcessGroup {
       lock.lock();
       try {
         checkAlive(rank);
+        if (parts[rank] != null) {
+          throw new IllegalStateException(
+              "rank " + rank + "'s end of the group is used by two threads at once");
+        }
         long mine = round;
         parts[rank] = part;
         present++;
@@ -259,19 +266,17 @@ public final class LocalGroup implements ProcessGroup {
     private void await(int rank, long mine) {
       long remaining = timeout.toNanos();
       while (round == mine) {
+        endIfMissedPeerLeft();
         checkAlive(rank);
-        checkPeers(rank);
         if (remaining <= 0) {
-          int culprit = firstMissing();
-          endWith(EpException.Code.ABORTED, "rank " + rank + " waited in vain for rank " + culprit);
-          throw new EpTimeoutException(
-              rank, OPERATION, rank, culprit, OPERATION, "the deadline is " + timeout);
+          endWith(GroupEnd.timedOut(rank, firstMissing(), "the deadline is " + timeout));
+          continue;
         }
         try {
           remaining = changed.awaitNanos(remaining);
         } catch (InterruptedException e) {
           Thread.currentThread().interrupt();
-          endWith(EpException.Code.ABORTED, "rank " + rank + " was interrupted");
+          endWith(GroupEnd.interrupted(rank));
           throw new EpException(
               EpException.Code.INTERRUPTED, rank, OPERATION, "the thread was interrupted", e);
         }
@@ -288,16 +293,16 @@ public final class LocalGroup implements ProcessGroup {
     }
 
     private void checkAlive(int rank) {
-      if (endCode != null) {
-        throw new EpException(endCode, rank, OPERATION, endReason);
+      if (end != null) {
+        throw end.exception(rank, OPERATION);
       }
     }
 
-    private void checkPeers(int rank) {
+    /** A rank may leave after its part of a round: that round still becomes complete. */
+    private void endIfMissedPeerLeft() {
       for (int i = 0; i < size; i++) {
         if (left[i] && parts[i] == null) {
-          throw new EpException(
-              EpException.Code.ABORTED, rank, OPERATION, "rank " + i + " has left the group");
+          endWith(GroupEnd.left(i));
         }
       }
     }
@@ -312,19 +317,18 @@ public final class LocalGroup implements ProcessGroup {
       }
     }
 
-    void end(EpException.Code code, String reason) {
+    void end(GroupEnd reason) {
       lock.lock();
       try {
-        endWith(code, reason);
+        endWith(reason);
       } finally {
         lock.unlock();
       }
     }
 
-    private void endWith(EpException.Code code, String reason) {
-      if (endCode == null) {
-        endCode = code;
-        endReason = reason;
+    private void endWith(GroupEnd reason) {
+      if (end == null) {
+        end = reason;
         changed.signalAll();
       }
     }
