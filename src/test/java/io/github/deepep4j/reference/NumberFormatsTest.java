@@ -84,7 +84,9 @@ class NumberFormatsTest {
     }
     for (int code = 0; code < 256; code++) {
       float value = recorded.getFloat();
-      assertThat(NumberFormats.e4m3ToFloat(code)).as("code %d", code).isEqualTo(Float.valueOf(value));
+      assertThat(NumberFormats.e4m3ToFloat(code))
+          .as("code %d", code)
+          .isEqualTo(Float.valueOf(value));
     }
     assertThat(recorded.hasRemaining()).isFalse();
   }
