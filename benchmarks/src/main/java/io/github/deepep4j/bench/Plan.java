@@ -1,0 +1,110 @@
+package io.github.deepep4j.bench;
+
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * What a run measures and for how long.
+ *
+ * @param name {@code quick}, {@code full} or {@code smoke}
+ * @param cases the benchmarks
+ * @param forks JVMs for each
+ * @param warmups iterations that are thrown away
+ * @param iterations iterations that count
+ * @param millis length of an iteration, the plain copy apart
+ */
+record Plan(String name, List<Case> cases, int forks, int warmups, int iterations, int millis) {
+
+  /** At most three minutes on two cores. */
+  static Plan quick() {
+    return new Plan("quick", common(), 1, 4, 8, 250);
+  }
+
+  /** All forms, more sizes, three JVMs each: about half an hour on two cores. */
+  static Plan full() {
+    List<Case> cases = new ArrayList<>(common());
+    cases.add(dispatch("cached", "expert", "borrowed").with("dtype", "fp8"));
+    cases.add(dispatch("exact", "rank", "borrowed").with("dtype", "fp8"));
+    cases.add(combine("expert", "zerocopy", "plain"));
+    cases.add(combine("expert", "zerocopy", "weighted").with("arithmetic", "scalar"));
+    cases.add(lowLatency("combine").with("arithmetic", "scalar"));
+    Case dispatch = dispatch("cached", "rank", "borrowed");
+    Case combine = combine("rank", "zerocopy", "plain");
+    for (Case one : List.of(dispatch, combine)) {
+      cases.addAll(one.withEach("ranks", List.of("1", "4", "8")));
+      cases.addAll(one.withEach("tokens", List.of("64", "4096")));
+      cases.addAll(one.withEach("hidden", List.of("1024", "2048")));
+      cases.add(one.with("topk", "2").with("experts", "16"));
+    }
+    for (String operation : List.of("dispatch", "combine", "pair")) {
+      cases.addAll(lowLatency(operation).withEach("tokens", List.of("1", "16", "128")));
+      cases.add(
+          lowLatency(operation).with("ranks", "4").with("experts", "32").with("tokens", "32"));
+    }
+    return new Plan("full", cases, 3, 5, 10, 300);
+  }
+
+  /** Seconds: does the harness work? Its numbers mean nothing. */
+  static Plan smoke() {
+    List<Case> cases = new ArrayList<>();
+    for (Case one :
+        List.of(
+            dispatch("exact", "rank", "owned").with("dtype", "fp8cast"),
+            dispatch("cached", "expert", "borrowed").with("dtype", "fp8"),
+            combine("rank", "staged", "plain").with("arithmetic", "scalar"),
+            combine("expert", "zerocopy", "weighted"),
+            lowLatency("pair").with("dtype", "fp8cast"))) {
+      cases.add(
+          one.with("tokens", "13")
+              .with("hidden", "256")
+              .with("topk", "3")
+              .with("experts", "12")
+              .with("ranks", "3"));
+    }
+    return new Plan("smoke", cases, 1, 1, 1, 50);
+  }
+
+  private static List<Case> common() {
+    List<Case> cases = new ArrayList<>();
+    cases.add(dispatch("cached", "rank", "borrowed"));
+    cases.add(dispatch("exact", "rank", "borrowed"));
+    cases.add(dispatch("cached", "rank", "owned"));
+    cases.add(dispatch("cached", "rank", "borrowed").with("dtype", "fp8"));
+    cases.add(dispatch("cached", "rank", "borrowed").with("dtype", "fp8cast"));
+    cases.add(dispatch("exact", "expert", "borrowed"));
+    cases.add(combine("rank", "zerocopy", "plain"));
+    cases.add(combine("rank", "zerocopy", "plain").with("arithmetic", "scalar"));
+    cases.add(combine("rank", "staged", "plain"));
+    cases.add(combine("expert", "zerocopy", "weighted"));
+    cases.add(lowLatency("dispatch"));
+    cases.add(lowLatency("dispatch").with("dtype", "fp8cast"));
+    cases.add(lowLatency("combine"));
+    cases.add(lowLatency("pair"));
+    cases.add(lowLatency("pair").with("dtype", "fp8cast"));
+    return cases;
+  }
+
+  private static Case dispatch(String routing, String order, String memory) {
+    return Case.of(NormalDispatch.class, "order", order, "routing", routing, "memory", memory);
+  }
+
+  private static Case combine(String order, String input, String weights) {
+    return Case.of(NormalCombine.class, "order", order, "input", input, "weights", weights);
+  }
+
+  private static Case lowLatency(String operation) {
+    return Case.of(LowLatency.class, "operation", operation);
+  }
+
+  Plan withCases(List<Case> chosen) {
+    return new Plan(name, chosen, forks, warmups, iterations, millis);
+  }
+
+  Plan withForks(int count) {
+    return new Plan(name, cases, count, warmups, iterations, millis);
+  }
+
+  Plan withIterations(int count) {
+    return new Plan(name, cases, forks, warmups, count, millis);
+  }
+}
