@@ -8,10 +8,28 @@ public final class NumberFormats {
   /** The largest finite E4M3 code. */
   private static final int LARGEST_E4M3 = 0x7E;
 
+  /** All values by their bits, because tests look up millions of them. */
+  private static final float[] BF16_VALUES = new float[1 << 16];
+
+  private static final float[] E4M3_VALUES = new float[1 << 8];
+
+  static {
+    for (int bits = 0; bits < BF16_VALUES.length; bits++) {
+      BF16_VALUES[bits] = decodeBf16((short) bits);
+    }
+    for (int code = 0; code < E4M3_VALUES.length; code++) {
+      E4M3_VALUES[code] = decodeE4m3(code);
+    }
+  }
+
   private NumberFormats() {}
 
   /** The value of BF16 bits. */
   public static float bf16ToFloat(short bits) {
+    return BF16_VALUES[bits & 0xFFFF];
+  }
+
+  private static float decodeBf16(short bits) {
     int sign = bits < 0 ? -1 : 1;
     int exponent = (bits >> 7) & 0xFF;
     int fraction = bits & 0x7F;
@@ -46,6 +64,10 @@ public final class NumberFormats {
 
   /** The value of an E4M3 code: 0x7F and 0xFF are NaN, there is no infinity. */
   public static float e4m3ToFloat(int code) {
+    return E4M3_VALUES[code & 0xFF];
+  }
+
+  private static float decodeE4m3(int code) {
     int magnitudeCode = code & 0x7F;
     if (magnitudeCode == 0x7F) {
       return Float.NaN;
