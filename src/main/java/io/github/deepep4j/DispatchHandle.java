@@ -64,6 +64,9 @@ public final class DispatchHandle implements AutoCloseable {
     if (user != buffer) {
       throw new IllegalArgumentException(operation + " was given a handle of another buffer");
     }
+    if (user.isClosed()) {
+      throw new IllegalStateException(operation + " on a closed buffer");
+    }
     if (isClosed()) {
       throw new IllegalStateException(
           operation + " was given a closed handle (" + backendHandle.describe() + ")");

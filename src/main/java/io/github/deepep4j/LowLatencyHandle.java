@@ -48,6 +48,9 @@ public final class LowLatencyHandle {
     if (user != buffer) {
       throw new IllegalArgumentException(operation + " was given a handle of another buffer");
     }
+    if (user.isClosed()) {
+      throw new IllegalStateException(operation + " on a closed buffer");
+    }
     if (isClosed()) {
       throw new IllegalStateException(
           operation

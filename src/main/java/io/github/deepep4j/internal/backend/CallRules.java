@@ -5,6 +5,7 @@ import io.github.deepep4j.CombineOptions;
 import io.github.deepep4j.DispatchOptions;
 import io.github.deepep4j.LowLatencyCombineOptions;
 import io.github.deepep4j.LowLatencyDispatchOptions;
+import io.github.deepep4j.Quantization;
 import io.github.deepep4j.RowOrder;
 import io.github.deepep4j.tensor.DType;
 import io.github.deepep4j.tensor.Device;
@@ -260,14 +261,30 @@ public final class CallRules {
     require(into.size(0) >= leastRows, "into must have at least " + leastRows + " rows: " + into);
     Tensor scalesInto = call.scalesInto();
     if (scalesInto != null) {
+      long words = scaleWords(x, call);
       checkPlain(scalesInto, "scales into", 2);
       require(
-          scalesInto.dtype().bytes() == 4 && scalesInto.size(0) >= leastRows,
-          "scales into must have a 4-byte dtype and at least "
+          scalesInto.dtype().bytes() == 4
+              && scalesInto.size(0) >= leastRows
+              && scalesInto.size(1) == words,
+          "scales into must have a 4-byte dtype, at least "
               + leastRows
-              + " rows: "
+              + " rows and the call's "
+              + words
+              + " scale words: "
               + scalesInto);
     }
+  }
+
+  /** 4-byte scale words that travel with each row. */
+  private static long scaleWords(Tensor x, DispatchOptions call) {
+    Quantization quantization = call.quantization();
+    Tensor scales = call.scales();
+    if (quantization == null) {
+      return scales == null ? 0 : scales.size(1);
+    }
+    int channels = quantization == Quantization.UE8M0 ? 512 : 128;
+    return (x.size(1) + channels - 1) / channels;
   }
 
   private void requireLowLatency(String operation) {
@@ -303,10 +320,16 @@ public final class CallRules {
     checkDevice(tensor, name);
   }
 
+  /** Device, and that the memory is still there: once in the collective it would be too late. */
   private void checkDevice(Tensor tensor, String name) {
     require(
         tensor.device().equals(device),
         name + " must be on the buffer's device " + device + ": " + tensor);
+    try {
+      tensor.address();
+    } catch (IllegalStateException closed) {
+      throw new IllegalStateException(name + " cannot be read: " + closed.getMessage(), closed);
+    }
   }
 
   private static void require(boolean rule, String message) {

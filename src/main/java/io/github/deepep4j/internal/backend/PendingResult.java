@@ -18,6 +18,9 @@ public interface PendingResult {
   /** Gives the region back once readers enqueued on the stream have finished. Idempotent. */
   void close(@Nullable Stream stream);
 
+  /** Closes without receiving, because its call or its buffer has come to an end. Idempotent. */
+  void discard();
+
   /** Whether it was closed. */
   boolean isClosed();
 

@@ -14,10 +14,10 @@ package io.github.deepep4j.internal.cpu;
  *   read       [outputs][n]     the writer has read this rank's outputs: epoch
  *   credits    [2·ll][n]        region of a future low-latency dispatch: tag = ordinal, place
  *   landed     [ll][n]          low-latency rows are in their slots: tag = ordinal, status, per expert
- *   failed     [n]              the writer gave up: code, culprit, stage
  *   masked     [n]              the writer has masked this rank
  *   left       [n]              the writer has left: closed, or masked by somebody
- *   joins      [n]              the writer's step in an unmask
+ *   failed     [n]              the writer gave up: what happened, whom it waited for
+ *   joins      [n]              the writer's step in an unmask, and whom it has masked
  * bytes()
  * </pre>
  *
@@ -39,6 +39,7 @@ final class ControlLayout {
   static final int SEND_RING = 2;
 
   private static final long LINE = 64;
+  private static final long FAILED_BYTES = lines(8L + FailureReport.BYTES);
 
   private final int numRanks;
   private final int regions;
@@ -128,24 +129,36 @@ final class ControlLayout {
     return record(creditsEnd(), lowLatencyRegions, 0, LINE + expertWords);
   }
 
-  long failed(int writer) {
+  long masked(int writer) {
     return record(landedEnd(), 0, writer, LINE);
   }
 
-  long masked(int writer) {
+  long left(int writer) {
     return record(landedEnd(), 1, writer, LINE);
   }
 
-  long left(int writer) {
-    return record(landedEnd(), 2, writer, LINE);
+  private long leftEnd() {
+    return record(landedEnd(), 2, 0, LINE);
+  }
+
+  long failed(int writer) {
+    return record(leftEnd(), 0, writer, FAILED_BYTES);
+  }
+
+  private long failedEnd() {
+    return record(leftEnd(), 1, 0, FAILED_BYTES);
   }
 
   long join(int writer) {
-    return record(landedEnd(), 3, writer, LINE);
+    return record(failedEnd(), 0, writer, joinBytes());
+  }
+
+  private long joinBytes() {
+    return LINE + lines(numRanks);
   }
 
   long bytes() {
-    return record(landedEnd(), 4, 0, LINE);
+    return record(failedEnd(), 1, 0, joinBytes());
   }
 
   private long record(long base, long row, int writer, long recordBytes) {

@@ -52,7 +52,7 @@ final class CpuBuffer implements BackendBuffer {
     this.lowLatencyDispatcher = new LowLatencyDispatcher(context);
     this.lowLatencyCombiner = new LowLatencyCombiner(context, lowLatencyOutputs);
     this.unmask = new Unmask(context);
-    context.credits.start(0);
+    context.credits.start();
   }
 
   @Override
@@ -87,17 +87,17 @@ final class CpuBuffer implements BackendBuffer {
 
   @Override
   public BackendDispatch dispatch(Requests.Dispatch request) {
-    return opened("dispatch", context.traffic.normal, () -> dispatcher.dispatch(request));
+    return opened("dispatch", () -> dispatcher.dispatch(request));
   }
 
   @Override
   public BackendDispatch dispatch(Requests.CachedDispatch request) {
-    return opened("cached dispatch", context.traffic.normal, () -> dispatcher.dispatch(request));
+    return opened("cached dispatch", () -> dispatcher.dispatch(request));
   }
 
   @Override
   public BackendCombine combine(Requests.Combine request) {
-    return opened("combine", context.traffic.normal, () -> combiner.combine(request));
+    return opened("combine", () -> combiner.combine(request));
   }
 
   @Override
@@ -108,17 +108,13 @@ final class CpuBuffer implements BackendBuffer {
 
   @Override
   public BackendLowLatencyDispatch lowLatencyDispatch(Requests.LowLatencyDispatch request) {
-    return opened(
-        "lowLatencyDispatch",
-        context.traffic.lowLatency,
-        () -> lowLatencyDispatcher.dispatch(request));
+    return opened("lowLatencyDispatch", () -> lowLatencyDispatcher.dispatch(request));
   }
 
   @Override
   public BackendCombine lowLatencyCombine(Requests.LowLatencyCombine request) {
     receiveDispatchOf(request.handle());
-    return opened(
-        "lowLatencyCombine", context.traffic.lowLatency, () -> lowLatencyCombiner.combine(request));
+    return opened("lowLatencyCombine", () -> lowLatencyCombiner.combine(request));
   }
 
   @Override
@@ -137,21 +133,12 @@ final class CpuBuffer implements BackendBuffer {
   }
 
   /** Runs one collective call and remembers its result until it is closed. */
-  private <T extends PendingResult> T opened(
-      String operation, Traffic.Mode traffic, Supplier<T> call) {
+  private <T extends PendingResult> T opened(String operation, Supplier<T> call) {
     context.checkUsable(operation);
     open.removeIf(PendingResult::isClosed);
-    long[] before = new long[context.numRanks];
-    for (int peer = 0; peer < before.length; peer++) {
-      before[peer] = context.waits.blockedNanos(peer);
-    }
-    try {
-      T result = call.get();
-      open.add(result);
-      return result;
-    } finally {
-      traffic.waited(context.waits, before);
-    }
+    T result = call.get();
+    open.add(result);
+    return result;
   }
 
   @Override
@@ -164,10 +151,14 @@ final class CpuBuffer implements BackendBuffer {
 
   @Override
   public void unmask(int rank) {
+    context.waits.enter("unmask", context.options.timeout().toNanos());
     context.waits.checkUsable();
     open.removeIf(PendingResult::isClosed);
     if (rank == context.rank && !open.isEmpty()) {
       throw new IllegalStateException("unmask of this rank with open results: " + describeOpen());
+    }
+    if (rank != context.rank) {
+      context.waits.checkMaskedHere();
     }
     // A result that is received later would wait for the returning rank, which was not in its call.
     for (PendingResult pending : open) {
@@ -214,8 +205,10 @@ final class CpuBuffer implements BackendBuffer {
 
   @Override
   public void close() {
-    context.peers.leave(Peers.LEFT_CLOSED, 0);
-    context.results.close();
+    context.peers.leave(Peers.LEFT_CLOSED);
+    // Their memory goes with the buffer, so the tensors of open results have to be refused.
+    open.forEach(PendingResult::discard);
+    context.end();
     window.close();
   }
 }

@@ -7,4 +7,7 @@ interface CpuHandleId {
 
   /** The dispatch, for messages. */
   String describe();
+
+  /** Whether the handle can be used no more. */
+  boolean isClosed();
 }

@@ -146,10 +146,35 @@ final class DispatchSend {
 
   /** Publishes that this rank's rows are at their place, also where it had none. */
   void publishArrivals() {
+    publishArrivals(false);
+  }
+
+  private void publishArrivals(boolean dropped) {
     for (int peer = 0; peer < context.numRanks; peer++) {
       Messages.Grant grant = grants[peer];
-      if (grant != null) {
-        context.messages.publishArrival(peer, grant.region(), id.epoch());
+      if (grant != null && grant.verdict() == Messages.Verdict.GRANTED) {
+        context.messages.publishArrival(peer, grant.region(), id.epoch(), dropped);
+      }
+    }
+  }
+
+  /**
+   * Drops the call: tells every destination that has let this rank in that nothing comes, and waits
+   * until those that were let in here have said the same, so that nobody writes to the region any
+   * more. A destination that has not heard of the rejection, because it has masked who said no,
+   * takes this rank's rows for lost.
+   */
+  void drop(RegionPool.Lease lease) {
+    publishArrivals(true);
+    context.waits.startStage();
+    for (int peer = 0; peer < context.numRanks; peer++) {
+      int source = peer;
+      if (lease.pending.get(source)
+          && context.waits.await(
+              source,
+              Stage.ARRIVAL,
+              () -> context.messages.hasArrived(source, lease.slot, lease.tag))) {
+        lease.pending.clear(source);
       }
     }
   }

@@ -3,7 +3,6 @@ package io.github.deepep4j.internal.cpu;
 import io.github.deepep4j.internal.memory.Memory;
 import io.github.deepep4j.internal.memory.OffHeap;
 import java.util.ArrayList;
-import java.util.Iterator;
 import java.util.List;
 
 /**
@@ -15,6 +14,7 @@ final class LocalMemory implements AutoCloseable {
   private static final long GRAIN = 4096;
 
   private final List<Memory> idle = new ArrayList<>();
+  private final List<Memory> inUse = new ArrayList<>();
 
   /**
    * A block of at least the bytes; the smallest idle one that is not more than four times as big.
@@ -29,16 +29,19 @@ final class LocalMemory implements AutoCloseable {
         best = block;
       }
     }
-    if (best != null) {
+    if (best == null) {
+      // Rounded up to a power of two, so that sizes that vary settle on a few blocks.
+      best = OffHeap.allocate(Long.highestOneBit(wanted - 1) << 1);
+    } else {
       idle.remove(best);
-      return best;
     }
-    // Rounded up to a power of two, so that sizes that vary settle on a few blocks.
-    return OffHeap.allocate(Long.highestOneBit(wanted - 1) << 1);
+    inUse.add(best);
+    return best;
   }
 
   /** Takes a block back; beyond a few idle ones the smallest is freed. */
   void give(Memory block) {
+    inUse.remove(block);
     idle.add(block);
     if (idle.size() > 16) {
       Memory smallest = idle.get(0);
@@ -52,11 +55,12 @@ final class LocalMemory implements AutoCloseable {
     }
   }
 
+  /** Frees all blocks, also those of results that nobody has closed: their tensors are refused. */
   @Override
   public void close() {
-    for (Iterator<Memory> blocks = idle.iterator(); blocks.hasNext(); ) {
-      blocks.next().close();
-      blocks.remove();
-    }
+    idle.forEach(Memory::close);
+    inUse.forEach(Memory::close);
+    idle.clear();
+    inUse.clear();
   }
 }

@@ -40,6 +40,7 @@ final class LowLatencyCombiner {
     CpuLowLatencyHandle handle = (CpuLowLatencyHandle) request.handle();
     LowLatencyCombineOptions options = request.options();
     OutputLayout layout = context.windowLayout.lowLatencyOutput(true);
+    context.startWaits("lowLatencyCombine", options);
     RegionPool.Lease lease = outputs.reclaim(request.y(), handle.id());
     if (lease == null) {
       lease = outputs.take(context.nextName("lowLatencyCombine"), layout.bytes());
@@ -52,8 +53,8 @@ final class LowLatencyCombiner {
           begins, 0, region + layout.begins() + 4L * source * begins.length, begins.length);
     }
     CallDescriptor call = describe(handle, options);
-    outputs.publish(lease, context.enter(call, options), layout);
     float[] weights = request.topkWeights().toFloats();
+    outputs.publish(lease, context.enter(call, options), layout);
     PendingCombine pending =
         new PendingCombine(
             context,

@@ -1,6 +1,7 @@
 package io.github.deepep4j.internal.cpu;
 
 import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.List;
 import java.util.StringJoiner;
 import org.jspecify.annotations.Nullable;
@@ -33,15 +34,38 @@ final class LowLatencyCredits {
     this.leases = new RegionPool.Lease[regions];
   }
 
-  /** Gives the first credits, or after an unmask new ones from an ordinal on. */
-  void start(long ordinal) {
-    nextCall = ordinal;
-    nextCredit = ordinal;
+  /** Gives the first credits. */
+  void start() {
     for (int region = 0; region < regions; region++) {
-      if (leases[region] == null) {
-        credit(region);
+      credit(region);
+    }
+  }
+
+  /**
+   * Goes on, after an unmask, from a later dispatch. Credits for dispatches that this rank has
+   * missed are void; those that are still to be used are repeated to the ranks that were masked,
+   * which have not got them all. What a peer may already read stays as it is.
+   *
+   * @param ordinal the next dispatch
+   * @param returned ranks that were masked here
+   */
+  void moveTo(long ordinal, BitSet returned) {
+    List<Integer> voided = new ArrayList<>();
+    for (long missed = nextCall; missed < Math.min(nextCredit, ordinal); missed++) {
+      voided.add(regionOf(missed));
+    }
+    nextCall = ordinal;
+    nextCredit = Math.max(nextCredit, ordinal);
+    for (long open = nextCall; open < nextCredit; open++) {
+      for (int peer = returned.nextSetBit(0); peer >= 0; peer = returned.nextSetBit(peer + 1)) {
+        context.messages.publishCredit(peer, open, regionOf(open), offset(regionOf(open)));
       }
     }
+    voided.forEach(this::credit);
+  }
+
+  private int regionOf(long ordinal) {
+    return regionOfOrdinal[Math.floorMod(ordinal, regionOfOrdinal.length)];
   }
 
   private void credit(int region) {
@@ -79,7 +103,7 @@ final class LowLatencyCredits {
               + " in use by "
               + holders());
     }
-    int region = regionOfOrdinal[Math.floorMod(nextCall, regionOfOrdinal.length)];
+    int region = regionOf(nextCall);
     RegionPool.Lease lease = new RegionPool.Lease(region, holder);
     lease.offset = offset(region);
     lease.tag = nextCall++;
@@ -91,6 +115,11 @@ final class LowLatencyCredits {
   void close(RegionPool.Lease lease) {
     lease.end();
     settle();
+  }
+
+  /** Ends every lease, because the buffer closes. */
+  void endAll() {
+    openLeases().forEach(RegionPool.Lease::end);
   }
 
   /** Forgets a sender that can write nothing more. */

@@ -1,6 +1,8 @@
 package io.github.deepep4j.internal.cpu;
 
 import io.github.deepep4j.internal.memory.OffHeap;
+import java.lang.invoke.VarHandle;
+import java.util.BitSet;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -13,6 +15,7 @@ final class Messages {
   private static final int EXPERTS_OF_COUNTS = 64;
   private static final int EXPERTS_OF_GRANT = 128;
   private static final int EXPERTS_OF_LANDED = 64;
+  private static final int MASKS_OF_JOIN = 64;
 
   private final Peers peers;
   private final ControlLayout control;
@@ -163,12 +166,27 @@ final class Messages {
         readRefusal(record + 72));
   }
 
-  void publishArrival(int peer, int region, long epoch) {
-    OffHeap.putLongRelease(peers.at(peer, control.arrived(region, peers.rank)), epoch);
+  /**
+   * Says that this rank is done with a region.
+   *
+   * @param dropped whether it has sent no row because the call was dropped
+   */
+  void publishArrival(int peer, int region, long epoch, boolean dropped) {
+    OffHeap.putLongRelease(
+        peers.at(peer, control.arrived(region, peers.rank)), epoch << 1 | (dropped ? 1 : 0));
   }
 
   boolean hasArrived(int peer, int region, long epoch) {
-    return OffHeap.getLongAcquire(peers.own(control.arrived(region, peer))) == epoch;
+    return arrival(peer, region) >>> 1 == epoch;
+  }
+
+  /** Whether a peer that is done with a region has sent no row. */
+  boolean hasDropped(int peer, int region) {
+    return (arrival(peer, region) & 1) != 0;
+  }
+
+  private long arrival(int peer, int region) {
+    return OffHeap.getLongAcquire(peers.own(control.arrived(region, peer)));
   }
 
   /** Where a rank's expert outputs lie, from the start of its window. */
@@ -249,23 +267,49 @@ final class Messages {
     return new Counts(0, readInts(record + EXPERTS_OF_LANDED), readRefusal(record + 8));
   }
 
-  /** Tells a peer that this rank has come to a step of an unmask, and where it is. */
-  void publishJoin(int peer, long tag, Unmask.Position position) {
+  /** Tells a peer that this rank has begun an unmask, where it is and whom it masks. */
+  void publishJoin(int peer, Unmask.Join join) {
     long record = peers.at(peer, control.join(peers.rank));
-    OffHeap.putLong(record + 8, position.epoch());
-    OffHeap.putLong(record + 16, position.dispatches());
-    OffHeap.putLong(record + 24, position.lowLatencyDispatches());
-    OffHeap.putLongRelease(record, tag);
+    // A reader that still sees an earlier join must not take these words for that one's.
+    VarHandle.releaseFence();
+    OffHeap.putLong(record + 8, join.returning());
+    OffHeap.putLong(record + 16, join.position().epoch());
+    OffHeap.putLong(record + 24, join.position().dispatches());
+    OffHeap.putLong(record + 32, join.position().lowLatencyDispatches());
+    for (int other = 0; other < peers.numRanks; other++) {
+      OffHeap.putByte(record + MASKS_OF_JOIN + other, (byte) (join.masks().get(other) ? 1 : 0));
+    }
+    OffHeap.putLongRelease(record, join.tag());
+  }
+
+  /** Goes to the next step of an unmask, or retracts the join. */
+  void publishJoinTag(int peer, long tag) {
+    OffHeap.putLongRelease(peers.at(peer, control.join(peers.rank)), tag);
   }
 
   long joinedTag(int peer) {
     return OffHeap.getLongAcquire(peers.own(control.join(peer)));
   }
 
-  Unmask.Position joinedPosition(int peer) {
+  /** What a peer says in an unmask; null if it is changing its mind. */
+  Unmask.@Nullable Join readJoin(int peer) {
     long record = peers.own(control.join(peer));
-    return new Unmask.Position(
-        OffHeap.getLong(record + 8), OffHeap.getLong(record + 16), OffHeap.getLong(record + 24));
+    long tag = joinedTag(peer);
+    BitSet masks = new BitSet();
+    for (int other = 0; other < peers.numRanks; other++) {
+      masks.set(other, OffHeap.getByte(record + MASKS_OF_JOIN + other) != 0);
+    }
+    var join =
+        new Unmask.Join(
+            tag,
+            (int) OffHeap.getLong(record + 8),
+            new Unmask.Position(
+                OffHeap.getLong(record + 16),
+                OffHeap.getLong(record + 24),
+                OffHeap.getLong(record + 32)),
+            masks);
+    VarHandle.acquireFence();
+    return joinedTag(peer) == tag ? join : null;
   }
 
   private int[] readInts(long address) {

@@ -34,6 +34,7 @@ final class NormalCombiner {
     Tensor y = request.y();
     int hidden = (int) y.size(1);
     Tensor weights = options.topkWeights();
+    context.startWaits("combine", options);
     // A region that was handed out has room for weights, whether or not the call has any.
     RegionPool.Lease handedOut = outputs.reclaim(y, handle.id);
     OutputLayout layout =
@@ -73,7 +74,7 @@ final class NormalCombiner {
       done = true;
     } finally {
       if (!done) {
-        pending.abandon();
+        pending.discard();
       }
     }
   }

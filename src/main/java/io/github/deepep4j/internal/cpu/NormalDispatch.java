@@ -69,7 +69,7 @@ final class NormalDispatch implements BackendDispatch {
     if (received) {
       return;
     }
-    context.startWaits("receive of " + describe(), options);
+    context.startReceive(describe(), options);
     ReceivePlan plan = handle.received;
     for (int peer = 0; peer < context.numRanks; peer++) {
       if (arrives(peer)) {
@@ -108,7 +108,8 @@ final class NormalDispatch implements BackendDispatch {
     if (arrived || !granted.get(source)) {
       lease.pending.clear(source);
     }
-    return arrived;
+    // A source that some other destination has turned down sends nothing to this one either.
+    return arrived && !context.messages.hasDropped(source, lease.slot);
   }
 
   @Override
@@ -127,13 +128,23 @@ final class NormalDispatch implements BackendDispatch {
       return;
     }
     try {
-      receive();
-    } finally {
-      closed = true;
-      context.regions.close(lease);
-      if (owned != null) {
-        owned.close();
+      if (context.canReceive()) {
+        receive();
       }
+    } finally {
+      discard();
+    }
+  }
+
+  @Override
+  public void discard() {
+    if (closed) {
+      return;
+    }
+    closed = true;
+    context.regions.close(lease);
+    if (owned != null) {
+      owned.close();
     }
   }
 

@@ -81,7 +81,7 @@ final class NormalDispatcher {
     send.awaitGrants();
     DispatchSend.Rejection rejection = send.rejection();
     if (rejection != null || received == null) {
-      lease.pending.clear();
+      send.drop(lease);
       EpException error = error(rejection);
       if (!call.bounded()) {
         throw error;
@@ -134,7 +134,7 @@ final class NormalDispatcher {
       send.awaitGrants();
       DispatchSend.Rejection rejection = send.rejection();
       if (rejection != null) {
-        lease.pending.clear();
+        send.drop(lease);
         throw error(rejection);
       }
       var sent =
@@ -173,10 +173,7 @@ final class NormalDispatcher {
       return null;
     }
     long needed = ReceivePlan.rows(counts, form.rankMajor(), options.expertAlignment());
-    long capacity =
-        options.isBounded()
-            ? options.maxReceivedTokens()
-            : context.options.receiveCapacityRows(form.order(), context.numRanks, form.numTopk());
+    long capacity = capacity(form, options);
     if (needed <= capacity) {
       ReceivePlan plan =
           new ReceivePlan(
@@ -198,6 +195,18 @@ final class NormalDispatcher {
     }
     answerAll(send, counts, Messages.Grant.overflow(needed, capacity));
     return null;
+  }
+
+  /** Rows that this rank can take: of its regions, and of the caller's own tensor. */
+  private long capacity(RegionLayout.Form form, DispatchOptions options) {
+    if (options.isBounded()) {
+      return options.maxReceivedTokens();
+    }
+    long rows = context.options.receiveCapacityRows(form.order(), context.numRanks, form.numTopk());
+    Tensor into = options.into();
+    Tensor scalesInto = options.scalesInto();
+    rows = into == null ? rows : Math.min(rows, into.size(0));
+    return scalesInto == null ? rows : Math.min(rows, scalesInto.size(0));
   }
 
   private static Messages.@Nullable Grant refusal(Messages.@Nullable Counts[] counts) {

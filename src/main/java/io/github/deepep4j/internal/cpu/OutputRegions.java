@@ -25,9 +25,9 @@ final class OutputRegions {
    *
    * @param lease the region
    * @param rows its first row
-   * @param handleId epoch of the dispatch it is for
+   * @param handle the dispatch it is for
    */
-  private record HandedOut(RegionPool.Lease lease, Tensor rows, long handleId) {}
+  private record HandedOut(RegionPool.Lease lease, Tensor rows, CpuHandleId handle) {}
 
   OutputRegions(RankContext context, RegionPool pool, int firstSlot, int slots) {
     this.context = context;
@@ -44,6 +44,7 @@ final class OutputRegions {
    * @throws IllegalStateException if every region is open here, or an arena has no room
    */
   RegionPool.Lease take(String holder, long bytes) {
+    discardUnused();
     context.waits.startStage();
     while (true) {
       RegionPool.Lease lease = pool.tryOpen(holder);
@@ -76,7 +77,9 @@ final class OutputRegions {
       context.waits.await(
           reader,
           Stage.READERS,
-          () -> context.messages.hasRead(reader, firstSlot + lease.slot, lease.tag));
+          () ->
+              context.messages.hasRead(reader, firstSlot + lease.slot, lease.tag)
+                  || context.peers.isGone(reader));
       peer = lease.pending.nextSetBit(peer + 1);
     }
     pool.settle();
@@ -86,7 +89,7 @@ final class OutputRegions {
   Tensor handOut(CpuHandleId handle, OutputLayout layout, long... shape) {
     RegionPool.Lease lease = take("input for the combine of " + handle.describe(), layout.bytes());
     Tensor rows = context.tensor(lease, layout.x(), DType.BF16, shape);
-    handedOut.add(new HandedOut(lease, rows, handle.id()));
+    handedOut.add(new HandedOut(lease, rows, handle));
     return rows;
   }
 
@@ -95,7 +98,7 @@ final class OutputRegions {
     for (HandedOut out : handedOut) {
       if (out.rows().address() == rows.address()
           && out.rows().byteSize() >= rows.byteSize()
-          && out.handleId() == handleId) {
+          && out.handle().id() == handleId) {
         handedOut.remove(out);
         return out.lease();
       }
@@ -103,14 +106,14 @@ final class OutputRegions {
     return null;
   }
 
-  /** Takes back what was handed out for a dispatch and never combined. */
-  void discard(long handleId) {
+  /** Takes back what was handed out for a dispatch whose handle was closed without a combine. */
+  private void discardUnused() {
     handedOut.removeIf(
         out -> {
-          if (out.handleId() == handleId) {
+          if (out.handle().isClosed()) {
             pool.close(out.lease());
           }
-          return out.handleId() == handleId;
+          return out.handle().isClosed();
         });
   }
 

@@ -8,14 +8,17 @@ import java.util.TreeSet;
 /**
  * What one rank knows about the others: where their windows are, whom it has masked, and the
  * messages about leaving, masking and failing. Words here are written by one rank and read by the
- * window's owner; each is published by one release store and never taken back except by unmask.
+ * window's owner; each is published by one release store and never taken back.
+ *
+ * <p>A mask or a departure is in force while its word differs from the one that the reader has
+ * pardoned in an unmask. So nobody clears a word that somebody else writes, and a rank that is late
+ * in coming back cannot overlook that it was masked anew meanwhile.
  */
-@SuppressWarnings("EnumOrdinal") // words between ranks, which all run this same version
 final class Peers {
-  /** Why a peer has left, in its {@code left} word. */
+  /** Why a peer has left, in the lowest byte of its {@code left} word. */
   static final long LEFT_CLOSED = 1;
 
-  /** The peer left because it was masked; the upper half of the word says by whom. */
+  /** The peer left because it was masked, until an unmask. */
   static final long LEFT_MASKED = 2;
 
   final int rank;
@@ -23,6 +26,11 @@ final class Peers {
   private final SharedWindow window;
   private final ControlLayout control;
   private final boolean[] masked;
+  private final long[] pardonedMask;
+  private final long[] pardonedLeft;
+  private long masks;
+  private long departures;
+  private boolean away;
 
   Peers(int rank, int numRanks, SharedWindow window, ControlLayout control) {
     this.rank = rank;
@@ -30,6 +38,8 @@ final class Peers {
     this.window = window;
     this.control = control;
     this.masked = new boolean[numRanks];
+    this.pardonedMask = new long[numRanks];
+    this.pardonedLeft = new long[numRanks];
   }
 
   /** Address of an offset in a rank's window. */
@@ -58,20 +68,19 @@ final class Peers {
 
   /** Masks a peer here and tells it. */
   void mask(int peer) {
-    masked[peer] = true;
-    OffHeap.putLongRelease(at(peer, control.masked(rank)), 1);
+    if (!masked[peer]) {
+      masked[peer] = true;
+      OffHeap.putLongRelease(at(peer, control.masked(rank)), ++masks);
+    }
   }
 
-  /** Takes a mask back, here and in the peer's window. */
-  void clearMask(int peer) {
-    masked[peer] = false;
-    OffHeap.putLongRelease(at(peer, control.masked(rank)), 0);
-  }
-
-  /** A rank that has masked this one, or −1. */
+  /**
+   * A rank that has masked this one, or −1. One that is masked here does not count: two ranks that
+   * mask each other at the same moment have parted, and each goes on with whom it still sees.
+   */
   int maskedBy() {
     for (int peer = 0; peer < numRanks; peer++) {
-      if (isMaskedBy(peer)) {
+      if (!masked[peer] && isMaskedBy(peer)) {
         return peer;
       }
     }
@@ -79,31 +88,43 @@ final class Peers {
   }
 
   boolean isMaskedBy(int peer) {
-    return OffHeap.getLongAcquire(own(control.masked(peer))) != 0;
+    return maskWord(peer) != pardonedMask[peer];
+  }
+
+  private long maskWord(int peer) {
+    return OffHeap.getLongAcquire(own(control.masked(peer)));
   }
 
   /** Tells every peer that this rank sends nothing more; see the constants. */
-  void leave(long reason, int by) {
+  void leave(long reason) {
+    if (reason == LEFT_MASKED && away) {
+      return;
+    }
+    away = true;
+    departures++;
     for (int peer = 0; peer < numRanks; peer++) {
-      OffHeap.putLongRelease(at(peer, control.left(rank)), reason | (long) by << 32);
+      OffHeap.putLongRelease(at(peer, control.left(rank)), reason | departures << 8);
     }
   }
 
-  /** Takes a departure back. */
-  void comeBack() {
-    for (int peer = 0; peer < numRanks; peer++) {
-      OffHeap.putLongRelease(at(peer, control.left(rank)), 0);
-    }
-  }
-
-  /** A peer's {@code left} word, 0 while it is here. */
-  long left(int peer) {
+  private long leftWord(int peer) {
     return OffHeap.getLongAcquire(own(control.left(peer)));
   }
 
-  /** Whether a peer can write to this rank's memory no more. */
-  boolean isGone(int peer) {
-    return left(peer) != 0 || window.knownDead(peer);
+  /** Whether a peer has left, for either reason: it can touch this rank's memory no more. */
+  boolean hasLeft(int peer) {
+    return leftWord(peer) != pardonedLeft[peer];
+  }
+
+  /** Whether a peer has left because it was masked. */
+  boolean hasLeftMasked(int peer) {
+    long word = leftWord(peer);
+    return word != pardonedLeft[peer] && (word & 0xFF) == LEFT_MASKED;
+  }
+
+  /** Whether a peer has closed its buffer. */
+  boolean hasClosed(int peer) {
+    return (leftWord(peer) & 0xFF) == LEFT_CLOSED;
   }
 
   /** Whether a peer's process has ended, as far as the operating system can tell. */
@@ -111,18 +132,41 @@ final class Peers {
     return window.knownDead(peer);
   }
 
+  /** Whether a peer can write to this rank's memory no more. */
+  boolean isGone(int peer) {
+    return hasLeft(peer) || knownDead(peer);
+  }
+
   /**
-   * Tells every peer that this rank gave up.
+   * The words of a peer that an unmask will pardon, read while the peer waits in that unmask.
    *
-   * @param culprit whom it waited for, itself if it was interrupted
-   * @param stage what for
+   * @param mask its mask on this rank
+   * @param left its departure
    */
-  void publishFailure(int culprit, Stage stage) {
+  record Pardon(long mask, long left) {}
+
+  Pardon readPardon(int peer) {
+    return new Pardon(maskWord(peer), leftWord(peer));
+  }
+
+  /** Goes on with a member of an unmask as if neither had ever been away. */
+  void welcome(int member, Pardon pardon) {
+    masked[member] = false;
+    pardonedMask[member] = pardon.mask();
+    pardonedLeft[member] = pardon.left();
+  }
+
+  /** This rank takes part again. */
+  void comeBack() {
+    away = false;
+  }
+
+  /** Tells every peer, masked or not, that this rank gave up. Called once. */
+  void publishFailure(FailureReport report) {
     for (int peer = 0; peer < numRanks; peer++) {
       if (peer != rank) {
         long record = at(peer, control.failed(rank));
-        OffHeap.putLong(record + 8, culprit);
-        OffHeap.putLong(record + 16, stage.ordinal());
+        report.write(record + 8);
         OffHeap.putLongRelease(record, 1);
       }
     }
@@ -138,13 +182,8 @@ final class Peers {
     return -1;
   }
 
-  /** Whom a failed peer waited for. */
-  int culpritOf(int failedPeer) {
-    return (int) OffHeap.getLong(own(control.failed(failedPeer)) + 8);
-  }
-
-  /** What a failed peer waited for. */
-  Stage stageOf(int failedPeer) {
-    return Stage.values()[(int) OffHeap.getLong(own(control.failed(failedPeer)) + 16)];
+  /** What a failed peer has reported. */
+  FailureReport reportOf(int failedPeer) {
+    return FailureReport.read(own(control.failed(failedPeer)) + 8);
   }
 }

@@ -8,6 +8,7 @@ import io.github.deepep4j.internal.memory.Memory;
 import io.github.deepep4j.tensor.DType;
 import io.github.deepep4j.tensor.Device;
 import io.github.deepep4j.tensor.Tensor;
+import java.lang.invoke.VarHandle;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -100,7 +101,7 @@ final class PendingCombine implements BackendCombine, Tensor.Lifetime {
     if (received) {
       return;
     }
-    context.startWaits("receive of " + describe(), call.options());
+    context.startReceive(describe(), call.options());
     long epoch = call.lease().tag;
     int[] slots = new int[context.numRanks];
     Messages.@Nullable Ready[] ready = new Messages.Ready[context.numRanks];
@@ -114,6 +115,9 @@ final class PendingCombine implements BackendCombine, Tensor.Lifetime {
       }
     }
     summation.run(ready, combined, weights);
+    // A peer that has masked this rank may have written anew to what was just read.
+    VarHandle.acquireFence();
+    context.waits.checkMaskedHere();
     received = true;
     for (int peer = 0; peer < context.numRanks; peer++) {
       if (ready[peer] != null) {
@@ -139,14 +143,19 @@ final class PendingCombine implements BackendCombine, Tensor.Lifetime {
       return;
     }
     try {
-      receive();
+      if (context.canReceive()) {
+        receive();
+      }
     } finally {
-      abandon();
+      discard();
     }
   }
 
-  /** Gives everything back without receiving. */
-  void abandon() {
+  @Override
+  public void discard() {
+    if (closed) {
+      return;
+    }
     closed = true;
     if (!received) {
       call.outputs().release(call.lease());

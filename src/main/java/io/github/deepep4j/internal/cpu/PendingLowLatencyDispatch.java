@@ -82,7 +82,7 @@ final class PendingLowLatencyDispatch implements BackendLowLatencyDispatch {
     if (received) {
       return;
     }
-    context.startWaits("receive of " + describe(), options);
+    context.startReceive(describe(), options);
     int[][] counts = new int[context.numRanks][context.localExperts];
     EpException refused = null;
     for (int peer = 0; peer < context.numRanks; peer++) {
@@ -206,8 +206,17 @@ final class PendingLowLatencyDispatch implements BackendLowLatencyDispatch {
       return;
     }
     try {
-      receive();
+      if (context.canReceive()) {
+        receive();
+      }
     } finally {
+      discard();
+    }
+  }
+
+  @Override
+  public void discard() {
+    if (!isClosed()) {
       context.credits.close(inbound.lease());
     }
   }

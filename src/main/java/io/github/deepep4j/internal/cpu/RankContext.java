@@ -2,11 +2,15 @@ package io.github.deepep4j.internal.cpu;
 
 import io.github.deepep4j.BufferOptions;
 import io.github.deepep4j.CallOptions;
+import io.github.deepep4j.CombineOptions;
+import io.github.deepep4j.DispatchOptions;
 import io.github.deepep4j.error.EpException;
 import io.github.deepep4j.internal.memory.SharedWindow;
 import io.github.deepep4j.tensor.DType;
 import io.github.deepep4j.tensor.Device;
 import io.github.deepep4j.tensor.Tensor;
+import java.util.BitSet;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -31,7 +35,7 @@ final class RankContext {
   final LocalMemory results = new LocalMemory();
   private long epoch;
   private long dispatchOrdinal;
-  private int openHandles;
+  private final AtomicInteger openHandles = new AtomicInteger();
   private @Nullable EpException report;
 
   RankContext(
@@ -63,7 +67,7 @@ final class RankContext {
                 ? dispatchExtents
                 : new Extents.Fixed(
                     layout.outputBase(), layout.outputBytes(), layout.normalOutputs()),
-            (lease, peer) -> isReader(lease, peer, 0));
+            (lease, peer) -> hasFinished(lease, peer, 0));
     int firstLowLatency = layout.normalOutputs();
     this.lowLatencyOutputs =
         new RegionPool(
@@ -73,7 +77,7 @@ final class RankContext {
                 layout.lowLatencyOutputBase(),
                 Math.max(1, layout.lowLatencyOutputBytes()),
                 layout.lowLatencyRegions()),
-            (lease, peer) -> isReader(lease, peer, firstLowLatency));
+            (lease, peer) -> hasFinished(lease, peer, firstLowLatency));
     this.credits = new LowLatencyCredits(this);
     waits.onMask(this::forgetMasked);
   }
@@ -84,9 +88,14 @@ final class RankContext {
         : new Extents.Fixed(layout.dispatchBase(), layout.regionBytes(), layout.regions());
   }
 
-  /** Whether a reader of expert outputs has finished with them. */
-  private boolean isReader(RegionPool.Lease lease, int peer, int firstOutput) {
-    return peers.isMasked(peer) || messages.hasRead(peer, firstOutput + lease.slot, lease.tag);
+  /**
+   * Whether a reader of expert outputs has finished with them. A masked one may still be reading:
+   * it looks for masks when it is done, and drops what it has read.
+   */
+  private boolean hasFinished(RegionPool.Lease lease, int peer, int firstOutput) {
+    return peers.isMasked(peer)
+        || messages.hasRead(peer, firstOutput + lease.slot, lease.tag)
+        || peers.isGone(peer);
   }
 
   /** Expert outputs are only read by a peer, so a masked one holds none of them. */
@@ -120,6 +129,14 @@ final class RankContext {
     }
   }
 
+  /**
+   * Whether a result can still be received: not once the buffer has failed or this rank is masked.
+   * Its peers then expect nothing from it.
+   */
+  boolean canReceive() {
+    return !waits.hasFailed() && peers.maskedBy() < 0;
+  }
+
   /** Keeps what a call without a host wait has found for the next call. */
   void reportLater(EpException later) {
     report = later;
@@ -147,10 +164,20 @@ final class RankContext {
     return new Messages.DispatchId(enter(call, callOptions), dispatchOrdinal++);
   }
 
-  /** Names the operation of the waits that follow, and their deadline. */
+  /** Names the operation of the waits that follow, their deadline and whose statistics grow. */
   void startWaits(String operation, CallOptions<?> callOptions) {
     var timeout = callOptions.timeout();
     waits.enter(operation, (timeout == null ? options.timeout() : timeout).toNanos());
+    waits.chargeTo(
+        callOptions instanceof DispatchOptions || callOptions instanceof CombineOptions
+            ? traffic.normal.waitNanos()
+            : traffic.lowLatency.waitNanos());
+  }
+
+  /** {@link #startWaits} for the receiving half of a call; throws if the buffer has failed. */
+  void startReceive(String result, CallOptions<?> callOptions) {
+    startWaits("receive of " + result, callOptions);
+    waits.checkUsable();
   }
 
   /**
@@ -168,11 +195,7 @@ final class RankContext {
       CallDescriptor seen = messages.readCall(peer, callEpoch);
       if (!seen.equals(call)) {
         throw waits.fail(
-            new EpException(
-                EpException.Code.MISMATCH,
-                rank,
-                call.operation().text,
-                "call " + callEpoch + " is " + call + " here and " + seen + " on rank " + peer));
+            FailureReport.mismatch(callEpoch, rank, call, peer, seen), "the calls must be alike");
       }
     }
     return true;
@@ -183,27 +206,45 @@ final class RankContext {
     return new Unmask.Position(epoch, dispatchOrdinal, credits.nextCall());
   }
 
-  /** Goes on from where the furthest member of an unmask is. */
-  void moveTo(Unmask.Position position) {
+  /**
+   * Goes on from where the furthest member of an unmask is.
+   *
+   * @param position at least this rank's own
+   * @param returned members that were masked here until now
+   */
+  void moveTo(Unmask.Position position, BitSet returned) {
     epoch = position.epoch();
     dispatchOrdinal = position.dispatches();
-    credits.start(position.lowLatencyDispatches());
+    credits.moveTo(position.lowLatencyDispatches(), returned);
   }
 
   void takeHandle() {
-    if (openHandles >= options.maxOpenHandles()) {
+    int open = openHandles.get();
+    if (open >= options.maxOpenHandles()) {
       throw new IllegalStateException(
-          "no free handle: " + openHandles + " are open, the buffer's maxOpenHandles");
+          "no free handle: "
+              + open
+              + " are open, as many as the buffer's maxOpenHandles; close one first");
     }
-    openHandles++;
+    openHandles.incrementAndGet();
   }
 
+  /** Any thread: a handle may be closed by another one than the buffer's user. */
   void giveHandle() {
-    openHandles--;
+    openHandles.decrementAndGet();
   }
 
   int openHandles() {
-    return openHandles;
+    return openHandles.get();
+  }
+
+  /** Makes every tensor of the buffer unusable and frees what no peer has seen. */
+  void end() {
+    regions.endAll();
+    outputs.endAll();
+    lowLatencyOutputs.endAll();
+    credits.endAll();
+    results.close();
   }
 
   /** Name of the next call's result, for messages. */

@@ -118,6 +118,11 @@ final class RegionPool {
     settle();
   }
 
+  /** Ends every lease, because the buffer closes. */
+  void endAll() {
+    openLeases().forEach(Lease::end);
+  }
+
   /** Forgets a peer that can touch nothing more. */
   void forget(int peer) {
     for (Lease lease : slots) {

@@ -35,11 +35,9 @@ final class Traffic {
       rowsCombined[peer]++;
     }
 
-    /** Adds the time that a call was blocked on each peer. */
-    void waited(Waits waits, long[] before) {
-      for (int peer = 0; peer < before.length; peer++) {
-        waitNanos[peer] += waits.blockedNanos(peer) - before[peer];
-      }
+    /** Nanoseconds blocked per peer, for {@link Waits} to add to. */
+    long[] waitNanos() {
+      return waitNanos;
     }
 
     List<Statistics.Peer> snapshot() {

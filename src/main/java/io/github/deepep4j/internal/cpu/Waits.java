@@ -4,7 +4,6 @@ import io.github.deepep4j.BufferOptions;
 import io.github.deepep4j.TimeoutPolicy;
 import io.github.deepep4j.error.EpException;
 import io.github.deepep4j.error.EpMaskedException;
-import io.github.deepep4j.error.EpTimeoutException;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
@@ -27,6 +26,7 @@ final class Waits {
   private final int spins;
   private final int yields;
   private final long[] blockedNanos;
+  private long[] charged;
   private String operation = "creation";
   private long timeoutNanos;
   private long deadline;
@@ -45,6 +45,7 @@ final class Waits {
     this.yields = options.tuning().waitYields();
     this.timeoutNanos = options.timeout().toNanos();
     this.blockedNanos = new long[peers.numRanks];
+    this.charged = new long[peers.numRanks];
   }
 
   void onMask(MaskListener listener) {
@@ -56,6 +57,11 @@ final class Waits {
     operation = name;
     timeoutNanos = nanos;
     startStage();
+  }
+
+  /** Adds the waits that follow to these nanoseconds per peer, too. */
+  void chargeTo(long[] waitNanos) {
+    charged = waitNanos;
   }
 
   /** Starts the clock that the waits of one stage share. */
@@ -75,9 +81,21 @@ final class Waits {
     }
   }
 
-  /** Records a failure that ends the buffer. */
-  EpException fail(EpException cause) {
+  boolean hasFailed() {
+    return failure != null;
+  }
+
+  /**
+   * Ends the buffer: later calls throw the same, and every peer is told.
+   *
+   * @param report what happened
+   * @param how how this rank knows
+   * @return what to throw
+   */
+  EpException fail(FailureReport report, String how) {
+    EpException cause = report.toException(peers.rank, operation, how);
     failure = cause;
+    peers.publishFailure(report);
     return cause;
   }
 
@@ -100,25 +118,28 @@ final class Waits {
     try {
       return awaitSlowly(peer, stage, ready, started);
     } finally {
-      blockedNanos[peer] += System.nanoTime() - started;
+      long blocked = System.nanoTime() - started;
+      blockedNanos[peer] += blocked;
+      charged[peer] += blocked;
     }
   }
 
   /**
-   * Waits for a peer to join an unmask. Masks and departures by mask are what this call ends, so
+   * Waits for the members of an unmask. Masks and departures by mask are what this call ends, so
    * they do not end the wait; nor does its deadline fail the buffer.
    *
-   * @return false if the deadline passed, or the peer closed its buffer or died
+   * @param peer whom it is waited for, as far as is known; for the interrupt's message
+   * @return false if the deadline passed
    */
-  boolean awaitJoin(int peer, BooleanSupplier ready) {
+  boolean awaitMembers(int peer, BooleanSupplier ready) {
     for (int attempt = 0; !ready.getAsBoolean(); attempt++) {
       if (attempt < spins) {
         Thread.onSpinWait();
         continue;
       }
       checkInterrupt(peer, Stage.UNMASK);
-      boolean gone = peers.left(peer) == Peers.LEFT_CLOSED || peers.knownDead(peer);
-      if (gone || System.nanoTime() - deadline >= 0) {
+      checkFailedPeers();
+      if (System.nanoTime() - deadline >= 0) {
         return ready.getAsBoolean();
       }
       LockSupport.parkNanos(SLEEP_NANOS);
@@ -143,16 +164,14 @@ final class Waits {
       if (peers.isMasked(peer)) {
         return false;
       }
-      boolean gone = peers.left(peer) != 0;
+      boolean gone = peers.hasLeft(peer);
       long now = System.nanoTime();
-      if (!gone && now >= nextLivenessCheck) {
+      if (!gone && now - nextLivenessCheck >= 0) {
         nextLivenessCheck = now + LIVENESS_PERIOD_NANOS;
         gone = peers.knownDead(peer);
       }
       if (gone || now - deadline >= 0) {
-        // The message may have come between the poll and the verdict; a departure is published
-        // after everything that the peer sent before.
-        return ready.getAsBoolean() || giveUp(peer, stage, now - started, gone);
+        return lastLook(peer, stage, ready, now - started);
       }
       if (attempt < spins + yields) {
         Thread.yield();
@@ -162,19 +181,31 @@ final class Waits {
     }
   }
 
+  /**
+   * The end of a wait for a peer that is gone or late. What it sent and what it reported before it
+   * left, it published before its departure: both may have come since the last poll.
+   */
+  private boolean lastLook(int peer, Stage stage, BooleanSupplier ready, long waitedNanos) {
+    if (ready.getAsBoolean()) {
+      return true;
+    }
+    checkMaskedHere();
+    checkFailedPeers();
+    if (!peers.isMasked(peer)) {
+      giveUp(peer, stage, waitedNanos);
+    }
+    return false;
+  }
+
   private void checkInterrupt(int peer, Stage stage) {
     if (Thread.currentThread().isInterrupted()) {
-      peers.publishFailure(peers.rank, stage);
       throw fail(
-          new EpException(
-              EpException.Code.INTERRUPTED,
-              peers.rank,
-              operation,
-              "the thread was interrupted while it waited for rank "
-                  + peer
-                  + " ("
-                  + stage.text
-                  + "); the buffer has failed"));
+          FailureReport.of(EpException.Code.INTERRUPTED, peers.rank, peers.rank, stage),
+          "the thread was interrupted while it waited for rank "
+              + peer
+              + " ("
+              + stage.text
+              + "); the buffer has failed");
     }
   }
 
@@ -182,32 +213,23 @@ final class Waits {
   void checkMaskedHere() {
     int by = peers.maskedBy();
     if (by >= 0) {
-      peers.leave(Peers.LEFT_MASKED, by);
+      peers.leave(Peers.LEFT_MASKED);
       throw new EpMaskedException(peers.rank, operation, peers.rank, by);
     }
   }
 
-  /** Throws what an unmasked peer has reported; under MASK goes on without it. */
+  /**
+   * Throws what an unmasked peer has reported. Under MASK goes on without a peer that gave up, but
+   * not where the ranks' programs differ: that ends every rank.
+   */
   void checkFailedPeers() {
-    int origin = peers.failedPeer();
-    if (origin < 0) {
-      return;
+    for (int peer = peers.failedPeer(); peer >= 0; peer = peers.failedPeer()) {
+      FailureReport report = peers.reportOf(peer);
+      if (policy == TimeoutPolicy.THROW || report.code() == EpException.Code.MISMATCH) {
+        throw fail(report, "reported by rank " + peer);
+      }
+      maskSilent(peer);
     }
-    if (policy == TimeoutPolicy.MASK) {
-      maskSilent(origin);
-      return;
-    }
-    int culprit = peers.culpritOf(origin);
-    Stage stage = peers.stageOf(origin);
-    throw fail(
-        culprit == origin
-            ? new EpException(
-                EpException.Code.ABORTED,
-                peers.rank,
-                operation,
-                "rank " + origin + " was interrupted (" + stage.text + ") and has given up")
-            : new EpTimeoutException(
-                peers.rank, operation, origin, culprit, stage.text, "reported by rank " + origin));
   }
 
   private void maskSilent(int peer) {
@@ -215,32 +237,29 @@ final class Waits {
     onMask.masked(peer);
   }
 
-  private boolean giveUp(int peer, Stage stage, long waitedNanos, boolean gone) {
-    if (policy == TimeoutPolicy.MASK) {
+  /**
+   * Masks the peer or fails. A peer that has left because some rank masked it is masked here too,
+   * whatever the policy: it sends nothing before its unmask, and that ranks learn of a mask at
+   * different times must do no harm.
+   */
+  private void giveUp(int peer, Stage stage, long waitedNanos) {
+    if (policy == TimeoutPolicy.MASK || peers.hasLeftMasked(peer)) {
       maskSilent(peer);
-      return false;
+      return;
     }
-    long left = peers.left(peer);
-    if ((left & 0xFF) == Peers.LEFT_MASKED) {
-      throw fail(new EpMaskedException(peers.rank, operation, peer, (int) (left >>> 32)));
-    }
-    if (left != 0) {
+    if (peers.hasClosed(peer)) {
       throw fail(
-          new EpException(
-              EpException.Code.ABORTED,
-              peers.rank,
-              operation,
-              "rank " + peer + " has closed its buffer (waited for its " + stage.text + ")"));
+          FailureReport.of(EpException.Code.ABORTED, peers.rank, peer, stage),
+          "its message had not come");
     }
-    peers.publishFailure(peer, stage);
-    String detail =
-        gone
+    throw fail(
+        FailureReport.of(EpException.Code.TIMEOUT, peers.rank, peer, stage),
+        peers.knownDead(peer)
             ? "its process has ended"
             : "waited "
                 + waitedNanos / 1_000_000
                 + " ms, the deadline is "
                 + timeoutNanos / 1_000_000
-                + " ms";
-    throw fail(new EpTimeoutException(peers.rank, operation, peers.rank, peer, stage.text, detail));
+                + " ms");
   }
 }
