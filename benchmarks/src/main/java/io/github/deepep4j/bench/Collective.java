@@ -67,6 +67,7 @@ public abstract class Collective {
   private RankTeam.Action call;
   private RankTeam.Action copy;
   private Traffic traffic;
+  private long heapBefore;
 
   /** The rank's part; collective. */
   abstract RankWork work(Workload load, Routing routing, ProcessGroup group);
@@ -115,6 +116,13 @@ public abstract class Collective {
     for (int i = 0; i < MIN_COPIES || System.nanoTime() < end; i++) {
       Meter.CURRENT.copies.add(team.run(copy));
     }
+    heapBefore = team.allocatedBytes();
+  }
+
+  /** Ends the iteration's measurement. */
+  @TearDown(Level.Iteration)
+  public void countHeap() {
+    Meter.CURRENT.heapBytes = team.allocatedBytes() - heapBefore;
   }
 
   /** One collective operation of all ranks. */

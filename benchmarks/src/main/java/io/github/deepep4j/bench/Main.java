@@ -9,7 +9,6 @@ import java.time.format.DateTimeFormatter;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
-import org.openjdk.jmh.profile.GCProfiler;
 import org.openjdk.jmh.results.RunResult;
 import org.openjdk.jmh.runner.Runner;
 import org.openjdk.jmh.runner.RunnerException;
@@ -105,7 +104,6 @@ public final class Main {
             .measurementTime(length)
             .timeout(TimeValue.minutes(3))
             .addProfiler(MeterProfiler.class)
-            .addProfiler(GCProfiler.class)
             .shouldFailOnError(true)
             .jvmArgs(flags(one.needsVectorModule()).toArray(String[]::new))
             .output(part.toString());

@@ -12,12 +12,16 @@ final class Meter {
   final Samples copies = new Samples();
   private Traffic traffic = new Traffic(0, 0, 0);
 
+  /** Java heap that the ranks' threads have allocated in the iteration's operations. */
+  long heapBytes;
+
   private Meter() {}
 
   void start(Traffic bytes) {
     traffic = bytes;
     operations.clear();
     copies.clear();
+    heapBytes = 0;
   }
 
   Traffic traffic() {

@@ -15,7 +15,8 @@ import org.openjdk.jmh.results.ScalarResult;
  * Secondary results of each iteration, averaged over iterations and forks by JMH. Times in
  * microseconds; GB/s per rank, from the median time; the ratio is the plain copy's median time over
  * the operation's, for the bytes that the operation moves. The same ratio of the fastest rounds
- * says what a busy machine hides.
+ * says what a busy machine hides. Heap bytes are those of all ranks' threads together; JMH's own gc
+ * profiler would count the checks at a benchmark's end, too.
  */
 public final class MeterProfiler implements InternalProfiler {
   static final String P50 = "us.p50";
@@ -25,6 +26,7 @@ public final class MeterProfiler implements InternalProfiler {
   static final String PER_TOKEN_EXPERT = "gbps.perTokenExpert";
   static final String MOVED = "gbps.moved";
   static final String COPY = "gbps.plainCopy";
+  static final String HEAP = "heapBytesPerOperation";
   static final String RATIO = "ratio.toPlainCopy";
   static final String RATIO_OF_BEST = "ratio.ofFastest";
 
@@ -54,6 +56,7 @@ public final class MeterProfiler implements InternalProfiler {
     add(results, PER_TOKEN_EXPERT, bytes.perTokenExpert() / median, "GB/s");
     add(results, MOVED, bytes.moved() / median, "GB/s");
     add(results, COPY, bytes.moved() / copy, "GB/s");
+    add(results, HEAP, (double) meter.heapBytes / meter.operations.count(), "B");
     add(results, RATIO, copy / median, "x");
     add(results, RATIO_OF_BEST, meter.copies.fastest() / meter.operations.fastest(), "x");
     return results;

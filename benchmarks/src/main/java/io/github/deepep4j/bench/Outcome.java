@@ -10,9 +10,6 @@ import org.openjdk.jmh.results.RunResult;
  * @param result what JMH says
  */
 record Outcome(Case measured, RunResult result) {
-  /** Bytes that all ranks together allocate on the Java heap in one operation. */
-  private static final String ALLOCATED = "gc.alloc.rate.norm";
-
   /** A secondary result; NaN if it is missing. */
   double get(String name) {
     for (Result<?> secondary : result.getSecondaryResults().values()) {
@@ -21,9 +18,5 @@ record Outcome(Case measured, RunResult result) {
       }
     }
     return Double.NaN;
-  }
-
-  double allocatedBytes() {
-    return get(ALLOCATED);
   }
 }

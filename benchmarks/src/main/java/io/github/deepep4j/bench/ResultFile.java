@@ -79,13 +79,11 @@ final class ResultFile {
             MeterProfiler.MOVED,
             MeterProfiler.COPY,
             MeterProfiler.RATIO,
-            MeterProfiler.RATIO_OF_BEST)) {
+            MeterProfiler.RATIO_OF_BEST,
+            MeterProfiler.HEAP)) {
       line.append(", ").append(text(name)).append(": ").append(number(outcome.get(name)));
     }
-    return line.append(", \"heapBytesPerOperation\": ")
-        .append(number(outcome.allocatedBytes()))
-        .append('}')
-        .toString();
+    return line.append('}').toString();
   }
 
   private static String jmh(List<Outcome> outcomes) {

@@ -42,7 +42,7 @@ final class Table {
             rate(outcome.get(MeterProfiler.PER_TOKEN_EXPERT)),
             rate(outcome.get(MeterProfiler.COPY)),
             rate(outcome.get(MeterProfiler.RATIO)),
-            String.format(Locale.ROOT, "%.0f", outcome.allocatedBytes()));
+            String.format(Locale.ROOT, "%.0f", outcome.get(MeterProfiler.HEAP)));
     if (outcome.measured().sizes().equals(sizes)) {
       return line;
     }

@@ -10,6 +10,7 @@ import io.github.deepep4j.RowOrder;
 import io.github.deepep4j.tensor.DType;
 import io.github.deepep4j.tensor.Device;
 import io.github.deepep4j.tensor.Tensor;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -51,10 +52,11 @@ public final class CallRules {
           "expert-major dispatch needs BufferOptions.expertMajor(), this buffer was made without");
       require(
           call.expertAlignment() <= options.maxExpertAlignment(),
-          "expertAlignment must be <= maxExpertAlignment "
-              + options.maxExpertAlignment()
-              + ": "
-              + call.expertAlignment());
+          () ->
+              "expertAlignment must be <= maxExpertAlignment "
+                  + options.maxExpertAlignment()
+                  + ": "
+                  + call.expertAlignment());
     } else {
       require(!call.isZeroFill(), "zeroFill() needs expert-major order, the call is rank-major");
     }
@@ -62,10 +64,11 @@ public final class CallRules {
       long capacity = options.receiveCapacityRows(call.rowOrder(), numRanks, (int) topkIdx.size(1));
       require(
           call.maxReceivedTokens() <= capacity,
-          "maxReceivedTokens must be <= the receive capacity "
-              + capacity
-              + ": "
-              + call.maxReceivedTokens());
+          () ->
+              "maxReceivedTokens must be <= the receive capacity "
+                  + capacity
+                  + ": "
+                  + call.maxReceivedTokens());
       checkInto(x, call, call.maxReceivedTokens());
     } else {
       checkInto(x, call, 0);
@@ -77,7 +80,7 @@ public final class CallRules {
     checkRows(x, "x", call);
     require(
         x.size(0) == handle.numTokens(),
-        "x must have the " + handle.numTokens() + " tokens of its handle: " + x);
+        () -> "x must have the " + handle.numTokens() + " tokens of its handle: " + x);
     require(!call.isBounded(), "a cached dispatch takes its bound from the handle");
     require(
         call.rowOrder() == RowOrder.RANK_MAJOR || call.rowOrder() == handle.rowOrder(),
@@ -93,22 +96,24 @@ public final class CallRules {
     checkPlain(topkIdx, "topkIdx", 2);
     require(
         topkIdx.dtype() == DType.INT64 || topkIdx.dtype() == DType.INT32,
-        "topkIdx must be INT64 or INT32: " + topkIdx);
+        () -> "topkIdx must be INT64 or INT32: " + topkIdx);
     long numTopk = topkIdx.size(1);
     require(
         numTopk >= 1 && numTopk <= options.maxTopk(),
-        "K must be from 1 to the buffer's maxTopk "
-            + options.maxTopk()
-            + " (at most "
-            + BufferOptions.MAX_TOPK
-            + "): "
-            + numTopk);
+        () ->
+            "K must be from 1 to the buffer's maxTopk "
+                + options.maxTopk()
+                + " (at most "
+                + BufferOptions.MAX_TOPK
+                + "): "
+                + numTopk);
     require(
         topkIdx.size(0) <= options.maxTokensPerRank(),
-        "T must be <= maxTokensPerRank " + options.maxTokensPerRank() + ": " + topkIdx.size(0));
+        () ->
+            "T must be <= maxTokensPerRank " + options.maxTokensPerRank() + ": " + topkIdx.size(0));
     require(
         numTokens < 0 || topkIdx.size(0) == numTokens,
-        "topkIdx must have the " + numTokens + " tokens of x: " + topkIdx);
+        () -> "topkIdx must have the " + numTokens + " tokens of x: " + topkIdx);
     if (topkWeights != null) {
       checkShape(topkWeights, "topkWeights", DType.FLOAT32, topkIdx.shape());
     }
@@ -118,10 +123,10 @@ public final class CallRules {
   public void checkCombine(Tensor y, BackendHandle handle, CombineOptions call) {
     checkPlain(y, "y", 2);
     checkStreamDevice(call.stream());
-    require(y.dtype() == DType.BF16, "y must be BF16: " + y);
+    require(y.dtype() == DType.BF16, () -> "y must be BF16: " + y);
     require(
         y.size(0) == handle.resultRows(),
-        "y must have the " + handle.resultRows() + " rows that the dispatch delivered: " + y);
+        () -> "y must have the " + handle.resultRows() + " rows that the dispatch delivered: " + y);
     checkRowBytes(y, "y");
     long[] tokens = {handle.numTokens(), y.size(1)};
     checkOptional(call.bias0(), "bias", DType.BF16, tokens);
@@ -149,10 +154,10 @@ public final class CallRules {
     requireLowLatency("lowLatencyDispatch");
     checkPlain(x, "x", 2);
     checkStreamDevice(call.stream());
-    require(x.dtype() == DType.BF16, "x must be BF16: " + x);
+    require(x.dtype() == DType.BF16, () -> "x must be BF16: " + x);
     require(
         x.size(1) == options.hidden(),
-        "low-latency rows have the buffer's hidden " + options.hidden() + ": " + x);
+        () -> "low-latency rows have the buffer's hidden " + options.hidden() + ": " + x);
     checkRouting(topkIdx, null, x.size(0));
     checkQuantizable(call.quantization() != null, x);
     int localExperts = options.numExperts() / numRanks;
@@ -172,7 +177,7 @@ public final class CallRules {
     checkOptional(call.into(), "into", DType.BF16, handle.numTokens(), options.hidden());
     require(
         !call.isLogFmt() || options.hidden() % 512 == 0,
-        "LogFMT-10 needs a hidden size that is a multiple of 512: " + options.hidden());
+        () -> "LogFMT-10 needs a hidden size that is a multiple of 512: " + options.hidden());
   }
 
   /** A rank that can be masked. */
@@ -182,7 +187,9 @@ public final class CallRules {
 
   /** A rank of the group. */
   public void checkRank(int rank) {
-    require(rank >= 0 && rank < numRanks, "rank must be from 0 to " + (numRanks - 1) + ": " + rank);
+    require(
+        rank >= 0 && rank < numRanks,
+        () -> "rank must be from 0 to " + (numRanks - 1) + ": " + rank);
   }
 
   private void checkRows(Tensor x, String name, DispatchOptions call) {
@@ -190,15 +197,15 @@ public final class CallRules {
     checkStreamDevice(call.stream());
     require(
         x.dtype() == DType.BF16 || x.dtype() == DType.FP8_E4M3,
-        name + " must be BF16 or FP8_E4M3: " + x);
+        () -> name + " must be BF16 or FP8_E4M3: " + x);
     require(
         x.size(0) <= options.maxTokensPerRank(),
-        "T must be <= maxTokensPerRank " + options.maxTokensPerRank() + ": " + x.size(0));
+        () -> "T must be <= maxTokensPerRank " + options.maxTokensPerRank() + ": " + x.size(0));
     checkRowBytes(x, name);
     checkQuantizable(call.quantization() != null, x);
     Tensor scales = call.scales();
     if (scales != null) {
-      require(x.dtype() == DType.FP8_E4M3, "scales travel with FP8 rows only, x is " + x);
+      require(x.dtype() == DType.FP8_E4M3, () -> "scales travel with FP8 rows only, x is " + x);
       checkScales(scales, x.size(0));
     }
   }
@@ -207,30 +214,31 @@ public final class CallRules {
     require(
         scales.dimensions() == 2
             && (scales.dtype() == DType.FLOAT32 || scales.dtype() == DType.INT32),
-        "scales must be [T, S] FLOAT32 or INT32: " + scales);
+        () -> "scales must be [T, S] FLOAT32 or INT32: " + scales);
     checkDevice(scales, "scales");
     require(
         scales.size(0) == numTokens,
-        "scales must have the " + numTokens + " tokens of x: " + scales);
+        () -> "scales must have the " + numTokens + " tokens of x: " + scales);
     require(
         scales.size(1) >= 1 && scales.size(1) <= options.maxScalesPerRow(),
-        "S must be from 1 to the buffer's maxScalesPerRow "
-            + options.maxScalesPerRow()
-            + ": "
-            + scales.size(1));
+        () ->
+            "S must be from 1 to the buffer's maxScalesPerRow "
+                + options.maxScalesPerRow()
+                + ": "
+                + scales.size(1));
     boolean columnMajor = scales.stride(0) == 1 && scales.stride(1) >= numTokens;
     boolean rowMajor = scales.stride(1) == 1 && scales.stride(0) >= scales.size(1);
     require(
         numTokens == 0 || columnMajor || rowMajor || scales.isContiguous(),
-        "scales must be row-major or column-major: " + scales);
+        () -> "scales must be row-major or column-major: " + scales);
   }
 
   private void checkQuantizable(boolean quantize, Tensor x) {
     if (quantize) {
-      require(x.dtype() == DType.BF16, "the cast to FP8 takes BF16 rows: " + x);
+      require(x.dtype() == DType.BF16, () -> "the cast to FP8 takes BF16 rows: " + x);
       require(
           x.size(1) % 128 == 0,
-          "the cast to FP8 needs a hidden size that is a multiple of 128: " + x.size(1));
+          () -> "the cast to FP8 needs a hidden size that is a multiple of 128: " + x.size(1));
     }
   }
 
@@ -238,14 +246,16 @@ public final class CallRules {
     long rowBytes = rows.size(1) * rows.dtype().bytes();
     require(
         rowBytes > 0 && rowBytes % ROW_ALIGNMENT_BYTES == 0,
-        name + "'s rows must be a multiple of " + ROW_ALIGNMENT_BYTES + " bytes: " + rowBytes);
+        () ->
+            name + "'s rows must be a multiple of " + ROW_ALIGNMENT_BYTES + " bytes: " + rowBytes);
     require(
         rowBytes <= 2L * options.hidden(),
-        name
-            + "'s rows must be at most the buffer's "
-            + 2L * options.hidden()
-            + " bytes: "
-            + rowBytes);
+        () ->
+            name
+                + "'s rows must be at most the buffer's "
+                + 2L * options.hidden()
+                + " bytes: "
+                + rowBytes);
   }
 
   private void checkInto(Tensor x, DispatchOptions call, long leastRows) {
@@ -257,8 +267,9 @@ public final class CallRules {
     checkPlain(into, "into", 2);
     require(
         into.dtype() == wire && into.size(1) == x.size(1),
-        "into must be " + wire + " with rows of " + x.size(1) + ": " + into);
-    require(into.size(0) >= leastRows, "into must have at least " + leastRows + " rows: " + into);
+        () -> "into must be " + wire + " with rows of " + x.size(1) + ": " + into);
+    require(
+        into.size(0) >= leastRows, () -> "into must have at least " + leastRows + " rows: " + into);
     Tensor scalesInto = call.scalesInto();
     if (scalesInto != null) {
       long words = scaleWords(x, call);
@@ -267,12 +278,13 @@ public final class CallRules {
           scalesInto.dtype().bytes() == 4
               && scalesInto.size(0) >= leastRows
               && scalesInto.size(1) == words,
-          "scales into must have a 4-byte dtype, at least "
-              + leastRows
-              + " rows and the call's "
-              + words
-              + " scale words: "
-              + scalesInto);
+          () ->
+              "scales into must have a 4-byte dtype, at least "
+                  + leastRows
+                  + " rows and the call's "
+                  + words
+                  + " scale words: "
+                  + scalesInto);
     }
   }
 
@@ -290,13 +302,13 @@ public final class CallRules {
   private void requireLowLatency(String operation) {
     require(
         options.isLowLatency(),
-        operation + " needs BufferOptions.lowLatency(), this buffer was made without");
+        () -> operation + " needs BufferOptions.lowLatency(), this buffer was made without");
   }
 
   private void checkStreamDevice(io.github.deepep4j.@Nullable Stream stream) {
     require(
         stream == null || stream.device().equals(device),
-        "the stream must be of the buffer's device " + device + ": " + stream);
+        () -> "the stream must be of the buffer's device " + device + ": " + stream);
   }
 
   private void checkOptional(@Nullable Tensor tensor, String name, DType dtype, long... shape) {
@@ -309,14 +321,14 @@ public final class CallRules {
     checkPlain(tensor, name, shape.length);
     require(
         tensor.dtype() == dtype && java.util.Arrays.equals(tensor.shape(), shape),
-        name + " must be " + dtype + java.util.Arrays.toString(shape) + ": " + tensor);
+        () -> name + " must be " + dtype + java.util.Arrays.toString(shape) + ": " + tensor);
   }
 
   private void checkPlain(Tensor tensor, String name, int dimensions) {
     require(
         tensor.dimensions() == dimensions,
-        name + " must have " + dimensions + " dimensions: " + tensor);
-    require(tensor.isContiguous(), name + " must be contiguous: " + tensor);
+        () -> name + " must have " + dimensions + " dimensions: " + tensor);
+    require(tensor.isContiguous(), () -> name + " must be contiguous: " + tensor);
     checkDevice(tensor, name);
   }
 
@@ -324,7 +336,7 @@ public final class CallRules {
   private void checkDevice(Tensor tensor, String name) {
     require(
         tensor.device().equals(device),
-        name + " must be on the buffer's device " + device + ": " + tensor);
+        () -> name + " must be on the buffer's device " + device + ": " + tensor);
     try {
       tensor.address();
     } catch (IllegalStateException closed) {
@@ -335,6 +347,13 @@ public final class CallRules {
   private static void require(boolean rule, String message) {
     if (!rule) {
       throw new IllegalArgumentException(message);
+    }
+  }
+
+  /** For a message with a value: every call passes here, so it is put together only when needed. */
+  private static void require(boolean rule, Supplier<String> message) {
+    if (!rule) {
+      throw new IllegalArgumentException(message.get());
     }
   }
 }

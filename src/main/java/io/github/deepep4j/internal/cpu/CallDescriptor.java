@@ -67,6 +67,14 @@ record CallDescriptor(
     OffHeap.putLong(address + 24, handle);
   }
 
+  /** Whether the words at an address are this descriptor's. */
+  boolean isAt(long address) {
+    return OffHeap.getLong(address) == head()
+        && OffHeap.getLong(address + 8) == pair(rowBytes, scaleWords)
+        && OffHeap.getLong(address + 16) == pair(numTopk, alignment)
+        && OffHeap.getLong(address + 24) == handle;
+  }
+
   /** Loads the words from an address. */
   static CallDescriptor read(long address) {
     long head = OffHeap.getLong(address);

@@ -104,6 +104,11 @@ final class Messages {
     return OffHeap.getLongAcquire(peers.own(control.call(epoch, peer)));
   }
 
+  /** Whether a peer announced this very call. */
+  boolean isCall(int peer, long epoch, CallDescriptor call) {
+    return call.isAt(peers.own(control.call(epoch, peer)) + 8);
+  }
+
   CallDescriptor readCall(int peer, long epoch) {
     return CallDescriptor.read(peers.own(control.call(epoch, peer)) + 8);
   }

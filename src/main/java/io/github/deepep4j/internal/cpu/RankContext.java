@@ -192,8 +192,8 @@ final class RankContext {
     }
     // A peer may be so far ahead that the ring has moved on: it has then left this call behind.
     if (messages.calledEpoch(peer, callEpoch) == callEpoch) {
-      CallDescriptor seen = messages.readCall(peer, callEpoch);
-      if (!seen.equals(call)) {
+      if (!messages.isCall(peer, callEpoch, call)) {
+        CallDescriptor seen = messages.readCall(peer, callEpoch);
         throw waits.fail(
             FailureReport.mismatch(callEpoch, rank, call, peer, seen), "the calls must be alike");
       }
