@@ -1,6 +1,7 @@
 package io.github.deepep4j.reference;
 
 import io.github.deepep4j.fixtures.GlobalInput;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -49,13 +50,17 @@ public final class ReferenceCombine {
       short[][][] y, short @Nullable [][] bias0, short @Nullable [][] bias1) {
     short[][] combined = new short[input.rank(source).numTokens()][hidden];
     for (int token = 0; token < combined.length; token++) {
+      List<short[]> rows = new ArrayList<>();
+      for (int rank = 0; rank < input.numRanks(); rank++) {
+        Integer row = rowsByOrigin.get(rank).get(new RowOrigin(source, token, -1));
+        if (row != null) {
+          rows.add(y[rank][row]);
+        }
+      }
       for (int column = 0; column < hidden; column++) {
         float sum = start(bias0, bias1, token, column);
-        for (int rank = 0; rank < input.numRanks(); rank++) {
-          Integer row = rowsByOrigin.get(rank).get(new RowOrigin(source, token, -1));
-          if (row != null) {
-            sum = sum + NumberFormats.bf16ToFloat(y[rank][row][column]);
-          }
+        for (short[] row : rows) {
+          sum = sum + NumberFormats.bf16ToFloat(row[column]);
         }
         combined[token][column] = NumberFormats.floatToBf16(sum);
       }
@@ -77,16 +82,19 @@ public final class ReferenceCombine {
     short[][] combined = new short[input.rank(source).numTokens()][hidden];
     for (int token = 0; token < combined.length; token++) {
       long[] chosen = input.rank(source).topkIdx()[token];
+      List<short[]> rows = new ArrayList<>();
+      List<Float> weights = new ArrayList<>();
+      for (int k = 0; k < input.numTopk(); k++) {
+        if (chosen[k] >= 0) {
+          rows.add(y[input.rankOf(chosen[k])][row(token, k, chosen[k])]);
+          weights.add(input.rank(source).topkWeights()[token][k]);
+        }
+      }
       for (int column = 0; column < hidden; column++) {
         float sum = start(bias0, bias1, token, column);
-        for (int k = 0; k < input.numTopk(); k++) {
-          if (chosen[k] >= 0) {
-            float value =
-                NumberFormats.bf16ToFloat(
-                    y[input.rankOf(chosen[k])][row(token, k, chosen[k])][column]);
-            float weight = input.rank(source).topkWeights()[token][k];
-            sum = weighted ? Math.fma(weight, value, sum) : sum + value;
-          }
+        for (int i = 0; i < rows.size(); i++) {
+          float value = NumberFormats.bf16ToFloat(rows.get(i)[column]);
+          sum = weighted ? Math.fma(weights.get(i), value, sum) : sum + value;
         }
         combined[token][column] = NumberFormats.floatToBf16(sum);
       }
