@@ -2,14 +2,13 @@ package io.github.deepep4j;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.github.deepep4j.fixtures.LowLatencyGroup;
 import io.github.deepep4j.fixtures.LowLatencyRank;
 import io.github.deepep4j.fixtures.LowLatencyRound;
 import io.github.deepep4j.fixtures.LowLatencyRound.Routing;
 import io.github.deepep4j.fixtures.LowLatencyShapes;
-import io.github.deepep4j.group.LocalGroup;
 import io.github.deepep4j.reference.LowLatencyOracle.Shape;
 import io.github.deepep4j.tensor.DType;
-import io.github.deepep4j.tensor.Device;
 import io.github.deepep4j.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -49,28 +48,25 @@ final class LowLatencyDifferentialTest {
       @Nullable Quantization quantization,
       boolean logFmt,
       boolean wide) {
-    LocalGroup.run(
-        rounds.get(0).shape().numRanks(),
-        group -> {
-          try (Buffer buffer = Buffer.builder(group).options(options).device(cpu()).build();
-              LowLatencyRank rank = new LowLatencyRank(buffer, group.rank(), wide)) {
-            Telemetry telemetry = new Telemetry(rank, rounds.get(0).shape(), group.rank());
-            LowLatencyDispatchOptions send = telemetry.of(quantization);
-            for (int i = 0; i < rounds.size(); i++) {
-              LowLatencyRound round = rounds.get(i);
-              try (LowLatencyDispatch sent = rank.dispatch(round, send)) {
-                rank.checkDispatch(round, sent, quantization);
-                telemetry.check(round);
-                checkCombine(
-                    rank, group.rank(), round, sent.handle(), Form.values()[i % 3], logFmt);
-              }
+    Shape shape = rounds.get(0).shape();
+    LowLatencyGroup.run(
+        shape.numRanks(),
+        options,
+        wide,
+        member -> {
+          LowLatencyRank rank = member.rank();
+          Telemetry telemetry = new Telemetry(rank, shape, member.number());
+          LowLatencyDispatchOptions send = telemetry.of(quantization);
+          for (int i = 0; i < rounds.size(); i++) {
+            LowLatencyRound round = rounds.get(i);
+            try (LowLatencyDispatch sent = rank.dispatch(round, send)) {
+              rank.checkDispatch(round, sent, quantization);
+              telemetry.check(round);
+              checkCombine(
+                  rank, member.number(), round, sent.handle(), Form.values()[i % 3], logFmt);
             }
           }
         });
-  }
-
-  private static Device cpu() {
-    return Device.cpu();
   }
 
   private static void checkCombine(

@@ -199,7 +199,7 @@ final class CpuBuffer implements BackendBuffer {
         context.windowLayout.bytes(),
         open.size(),
         context.openHandles(),
-        context.regions.draining() + context.credits.quarantined(),
+        context.regions.draining(),
         0);
   }
 

@@ -2,6 +2,7 @@ package io.github.deepep4j.internal.cpu;
 
 import io.github.deepep4j.RowOrder;
 import io.github.deepep4j.internal.backend.BackendHandle;
+import java.util.Arrays;
 
 /**
  * The routing record of a low-latency dispatch: this rank's choices and their ordinals, and what it
@@ -27,6 +28,11 @@ final class CpuLowLatencyHandle implements BackendHandle, CpuHandleId {
     this.hidden = hidden;
     this.begins = begins;
     this.counts = counts;
+  }
+
+  /** Forgets the choices, because the call was refused and nothing came of them anywhere. */
+  void drop() {
+    Arrays.fill(plan.experts, -1);
   }
 
   @Override

@@ -12,8 +12,11 @@ import org.jspecify.annotations.Nullable;
  * <p>A sender may not wait for its destination to enter the call, so the destination says ahead of
  * time where it wants the rows of a future dispatch: a credit for the dispatch with ordinal j names
  * a region. As many credits are outstanding as regions are free; a region is credited again, to the
- * next ordinal, when its result is closed and no sender can touch it any more. So results may be
- * closed in any order.
+ * next ordinal, when its result is closed. So results may be closed in any order.
+ *
+ * <p>Every unmasked sender has then finished with the region, because a result is received before
+ * it is closed. A masked one that is late only reaches its own slots ({@link LowLatencyLayout}),
+ * which nobody reads while it is masked: so no region has to wait for it.
  *
  * <p>The ring of credits has twice as many entries as there are regions. An entry is overwritten by
  * ordinal j + 2R only when a region of a later ordinal than j has been closed, which every sender
@@ -93,7 +96,6 @@ final class LowLatencyCredits {
    * @throws IllegalStateException naming the open results, if there is none
    */
   RegionPool.Lease open(String holder) {
-    settle();
     if (nextCall == nextCredit) {
       throw new IllegalStateException(
           "no free low-latency dispatch region for "
@@ -111,10 +113,11 @@ final class LowLatencyCredits {
     return lease;
   }
 
-  /** Ends a result's use of its region. */
+  /** Ends a result's use of its region, which is credited anew. */
   void close(RegionPool.Lease lease) {
     lease.end();
-    settle();
+    leases[lease.slot] = null;
+    credit(lease.slot);
   }
 
   /** Ends every lease, because the buffer closes. */
@@ -122,64 +125,21 @@ final class LowLatencyCredits {
     openLeases().forEach(RegionPool.Lease::end);
   }
 
-  /** Forgets a sender that can write nothing more. */
-  void forget(int peer) {
-    for (RegionPool.Lease lease : leases) {
-      if (lease != null) {
-        lease.pending.clear(peer);
-      }
-    }
-    settle();
-  }
-
   List<RegionPool.Lease> openLeases() {
     List<RegionPool.Lease> open = new ArrayList<>();
     for (RegionPool.Lease lease : leases) {
-      if (lease != null && lease.isOpen()) {
+      if (lease != null) {
         open.add(lease);
       }
     }
     return open;
   }
 
-  int quarantined() {
-    settle();
-    int count = 0;
-    for (RegionPool.Lease lease : leases) {
-      count += lease != null && !lease.isOpen() ? 1 : 0;
-    }
-    return count;
-  }
-
-  private void settle() {
-    for (int region = 0; region < regions; region++) {
-      RegionPool.Lease lease = leases[region];
-      if (lease != null && !lease.isOpen() && isSettled(lease)) {
-        leases[region] = null;
-        credit(region);
-      }
-    }
-  }
-
-  private boolean isSettled(RegionPool.Lease lease) {
-    for (int sender = lease.pending.nextSetBit(0); sender >= 0; ) {
-      if (context.messages.hasLanded(sender, lease.slot, lease.tag)
-          || context.peers.isGone(sender)) {
-        lease.pending.clear(sender);
-      }
-      sender = lease.pending.nextSetBit(sender + 1);
-    }
-    return lease.pending.isEmpty();
-  }
-
   private String holders() {
     StringJoiner names = new StringJoiner(", ");
     for (RegionPool.Lease lease : leases) {
       if (lease != null) {
-        names.add(
-            lease.isOpen()
-                ? lease.holder
-                : "masked senders that have not finished with " + lease.holder);
+        names.add(lease.holder);
       }
     }
     return names.toString();

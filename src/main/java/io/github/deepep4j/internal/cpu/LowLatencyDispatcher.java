@@ -23,36 +23,26 @@ final class LowLatencyDispatcher {
     LowLatencyDispatchOptions options = request.options();
     Tensor x = request.x();
     RegionPool.Lease lease = context.credits.open(context.nextName("lowLatencyDispatch"));
+    PendingLowLatencyDispatch pending = null;
     boolean done = false;
     try {
       CallDescriptor call = describe(request);
       long epoch = context.enter(call, options);
       RoutingPlan plan =
           RoutingPlan.perExpert(request.topkIdx(), context.options.numExperts(), context.numRanks);
-      LowLatencyLayout layout =
-          new LowLatencyLayout(
-              context.numRanks,
-              context.localExperts,
-              context.options.maxTokensPerRank(),
-              call.rowBytes(),
-              call.scaleWords());
-      for (int peer = 0; peer < context.numRanks; peer++) {
-        lease.pending.set(peer, !context.peers.isMasked(peer));
-      }
+      LowLatencyLayout layout = context.windowLayout.lowLatency();
       send(plan, layout, new RowSender(x, options.quantization(), null), lease.tag);
-      PendingLowLatencyDispatch pending =
-          new PendingLowLatencyDispatch(
-              context,
-              new PendingLowLatencyDispatch.Inbound(call, epoch, lease, layout),
-              plan,
-              options);
+      var inbound = new PendingLowLatencyDispatch.Inbound(call, epoch, lease, layout);
+      pending = new PendingLowLatencyDispatch(context, inbound, plan, options);
       if (!options.isHook()) {
         pending.receive();
       }
       done = true;
       return pending;
     } finally {
-      if (!done) {
+      if (!done && pending != null) {
+        pending.discard();
+      } else if (!done) {
         context.credits.close(lease);
       }
     }
@@ -101,8 +91,8 @@ final class LowLatencyDispatcher {
       long slot = layout.slot(expert % context.localExperts, context.rank) + plan.ordinals[choice];
       sender.put(
           token,
-          region + layout.x() + slot * layout.rowBytes(),
-          region + layout.wireScales() + slot * layout.scaleWords() * 4);
+          region + layout.x() + slot * layout.slotBytes(),
+          region + layout.wireScales() + slot * layout.scaleSlotBytes());
       OffHeap.putInt(region + layout.origins() + 4 * slot, token);
       context.traffic.lowLatency.sent(peer, 1, sender.payloadBytes());
     }

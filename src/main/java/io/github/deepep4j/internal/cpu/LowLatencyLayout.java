@@ -5,8 +5,8 @@ package io.github.deepep4j.internal.cpu;
  * the receiver closes the gaps in place, which moves rows only towards the front.
  *
  * <pre>
- *   x           [localExperts, n, M, rowBytes]      slots, then packed [localExperts, n·M]
- *   wireScales  [localExperts, n, M, scaleWords]    as sent, one row's words together
+ *   x           [localExperts, n, M] slots of 2·H bytes, then packed [localExperts, n·M, rowBytes]
+ *   wireScales  [localExperts, n, M] slots of words, as sent: one row's words together
  *   origins     [localExperts, n, M] int32          token in its source, as sent
  *   scales      [localExperts, scaleWords, n·M]     as grouped GEMMs read them
  *   sourceInfo  [localExperts, n·M] int32
@@ -14,14 +14,25 @@ package io.github.deepep4j.internal.cpu;
  *   count       [localExperts] int32
  * </pre>
  *
+ * <p>Slots have the size of the widest row, whatever the call sends: so a sender never writes to
+ * another one's slots, not even when it is masked and late by several calls.
+ *
  * @param numRanks n
  * @param localExperts experts per rank
  * @param maxTokens M
- * @param rowBytes bytes of one row
- * @param scaleWords 4-byte scale words per row
+ * @param hidden H
  */
-record LowLatencyLayout(
-    int numRanks, int localExperts, int maxTokens, int rowBytes, int scaleWords) {
+record LowLatencyLayout(int numRanks, int localExperts, int maxTokens, int hidden) {
+  /** Bytes of one row's slot. */
+  long slotBytes() {
+    return 2L * hidden;
+  }
+
+  /** Bytes of one row's scale slot: a word per 128 channels at most. */
+  long scaleSlotBytes() {
+    return 4L * ((hidden + 127) / 128);
+  }
+
   /** Slots of one local expert: n·M. */
   long rowsPerExpert() {
     return (long) numRanks * maxTokens;
@@ -41,7 +52,7 @@ record LowLatencyLayout(
   }
 
   private long xEnd() {
-    return ControlLayout.lines(slots() * rowBytes);
+    return ControlLayout.lines(slots() * slotBytes());
   }
 
   long wireScales() {
@@ -49,7 +60,7 @@ record LowLatencyLayout(
   }
 
   private long wireScalesEnd() {
-    return wireScales() + ControlLayout.lines(slots() * scaleWords * 4);
+    return wireScales() + ControlLayout.lines(slots() * scaleSlotBytes());
   }
 
   long origins() {
@@ -65,7 +76,7 @@ record LowLatencyLayout(
   }
 
   private long scalesEnd() {
-    return scales() + ControlLayout.lines(slots() * scaleWords * 4);
+    return scales() + ControlLayout.lines(slots() * scaleSlotBytes());
   }
 
   long sourceInfo() {

@@ -37,9 +37,10 @@ final class OutputRegions {
   }
 
   /**
-   * Takes a region. Regions whose combine was received here are waited for until their last reader
-   * elsewhere has finished; regions of results still open here are not, because their readers may
-   * depend on this rank.
+   * Takes a region. If none is free, waits until the last reader elsewhere has finished with one
+   * whose combine was received here; which one, is up to the readers, who may receive in any order.
+   * Regions of results still open here are not waited for, because their readers may depend on this
+   * rank.
    *
    * @throws IllegalStateException if every region is open here, or an arena has no room
    */
@@ -67,22 +68,9 @@ final class OutputRegions {
                     + pool.largest()
                     + " are free beside the open results");
       }
-      awaitReaders(draining);
+      int reader = draining.pending.nextSetBit(0);
+      context.waits.await(reader, Stage.READERS, pool::settle);
     }
-  }
-
-  private void awaitReaders(RegionPool.Lease lease) {
-    for (int peer = lease.pending.nextSetBit(0); peer >= 0; ) {
-      int reader = peer;
-      context.waits.await(
-          reader,
-          Stage.READERS,
-          () ->
-              context.messages.hasRead(reader, firstSlot + lease.slot, lease.tag)
-                  || context.peers.isGone(reader));
-      peer = lease.pending.nextSetBit(peer + 1);
-    }
-    pool.settle();
   }
 
   /** Hands out a region to be filled in place. */

@@ -7,8 +7,10 @@ import io.github.deepep4j.Stream;
 import io.github.deepep4j.error.EpException;
 import io.github.deepep4j.internal.backend.BackendHandle;
 import io.github.deepep4j.internal.backend.BackendLowLatencyDispatch;
+import io.github.deepep4j.internal.memory.Memory;
 import io.github.deepep4j.internal.memory.OffHeap;
 import io.github.deepep4j.tensor.DType;
+import io.github.deepep4j.tensor.Device;
 import io.github.deepep4j.tensor.Tensor;
 import org.jspecify.annotations.Nullable;
 
@@ -16,14 +18,20 @@ import org.jspecify.annotations.Nullable;
  * A low-latency dispatch whose rows are under way. Receiving waits for every unmasked source's
  * word, then closes the gaps between the sources' slots; the order is by source and token because
  * each source filled its slots in token order.
+ *
+ * <p>A masked source that lives may still write to its slots, long after it was masked. Nothing is
+ * moved there then: the rows are packed into memory of this rank's own.
  */
 final class PendingLowLatencyDispatch implements BackendLowLatencyDispatch {
   private final RankContext context;
   private final Inbound inbound;
   private final LowLatencyDispatchOptions options;
   private final CpuLowLatencyHandle handle;
-  private final Tensors tensors;
   private final long region;
+  private final int rowBytes;
+  private final int scaleWords;
+  private @Nullable Memory ownPlace;
+  private @Nullable Tensors tensors;
   private boolean received;
 
   /**
@@ -43,6 +51,8 @@ final class PendingLowLatencyDispatch implements BackendLowLatencyDispatch {
     this.inbound = inbound;
     this.options = options;
     this.region = context.peers.own(inbound.lease().offset);
+    this.rowBytes = inbound.call().rowBytes();
+    this.scaleWords = inbound.call().scaleWords();
     this.handle =
         new CpuLowLatencyHandle(
             inbound.lease(),
@@ -51,30 +61,30 @@ final class PendingLowLatencyDispatch implements BackendLowLatencyDispatch {
             context.options.hidden(),
             new int[context.numRanks][context.localExperts],
             new int[context.localExperts]);
-    this.tensors = makeTensors();
   }
 
-  private Tensors makeTensors() {
+  private Tensors makeTensors(long place) {
     LowLatencyLayout layout = inbound.layout();
-    RegionPool.Lease lease = inbound.lease();
     long experts = context.localExperts;
     long rows = layout.rowsPerExpert();
-    long words = layout.scaleWords();
+    long words = scaleWords;
     Tensor scales = null;
     if (words > 0) {
       DType type = options.quantization() == Quantization.UE8M0 ? DType.INT32 : DType.FLOAT32;
       scales =
-          context
-              .tensor(lease, layout.scales(), type, experts, words, rows)
+          tensor(place + layout.scales(), type, experts, words, rows)
               .view(new long[] {experts, rows, words}, new long[] {words * rows, 1, rows});
     }
     return new Tensors(
-        context.tensor(
-            lease, layout.x(), inbound.call().dtype(), experts, rows, context.options.hidden()),
+        tensor(place + layout.x(), inbound.call().dtype(), experts, rows, context.options.hidden()),
         scales,
-        context.tensor(lease, layout.count(), DType.INT32, experts),
-        context.tensor(lease, layout.sourceInfo(), DType.INT32, experts, rows),
-        context.tensor(lease, layout.layoutRange(), DType.INT64, experts, context.numRanks));
+        tensor(place + layout.count(), DType.INT32, experts),
+        tensor(place + layout.sourceInfo(), DType.INT32, experts, rows),
+        tensor(place + layout.layoutRange(), DType.INT64, experts, context.numRanks));
+  }
+
+  private Tensor tensor(long address, DType dtype, long... shape) {
+    return Tensor.ofAddress(address, dtype, Device.cpu(), inbound.lease(), shape);
   }
 
   @Override
@@ -103,11 +113,14 @@ final class PendingLowLatencyDispatch implements BackendLowLatencyDispatch {
     if (refused != null) {
       counts = new int[context.numRanks][context.localExperts];
     }
+    long place = placeOfPackedRows();
     for (int expert = 0; expert < context.localExperts; expert++) {
-      pack(expert, counts);
+      pack(expert, counts, place);
     }
+    tensors = makeTensors(place);
     received = true;
     if (refused != null) {
+      handle.drop();
       throw refused;
     }
     count(counts);
@@ -127,15 +140,22 @@ final class PendingLowLatencyDispatch implements BackendLowLatencyDispatch {
     if (waited != null) {
       OffHeap.putLong(waited.address() + 8L * source, context.waits.blockedNanos(source) - before);
     }
-    if (!landed) {
-      return null;
-    }
-    lease.pending.clear(source);
-    return context.messages.readLanded(source, lease.slot);
+    return landed ? context.messages.readLanded(source, lease.slot) : null;
   }
 
-  /** Closes the gaps of one local expert's slots; rows only move towards the front. */
-  private void pack(int expert, int[][] counts) {
+  /** The region itself, unless somebody may still write there. */
+  private long placeOfPackedRows() {
+    for (int source = 0; source < context.numRanks; source++) {
+      if (context.peers.isMasked(source) && !context.peers.isGone(source)) {
+        ownPlace = context.results.take(inbound.layout().bytes());
+        return ownPlace.address();
+      }
+    }
+    return region;
+  }
+
+  /** Closes the gaps of one local expert's slots; in place, rows only move towards the front. */
+  private void pack(int expert, int[][] counts, long place) {
     LowLatencyLayout layout = inbound.layout();
     long first = expert * layout.rowsPerExpert();
     int begin = 0;
@@ -143,34 +163,47 @@ final class PendingLowLatencyDispatch implements BackendLowLatencyDispatch {
       int count = counts[source][expert];
       long from = layout.slot(expert, source);
       long to = first + begin;
-      if (from != to) {
-        OffHeap.copy(
-            region + layout.x() + from * layout.rowBytes(),
-            region + layout.x() + to * layout.rowBytes(),
-            (long) count * layout.rowBytes());
-      }
+      packRows(
+          region + layout.x() + from * layout.slotBytes(),
+          place + layout.x() + to * rowBytes,
+          count);
       OffHeap.copy(
-          region + layout.origins() + 4 * from, region + layout.sourceInfo() + 4 * to, 4L * count);
-      transposeScales(expert, from, begin, count);
+          region + layout.origins() + 4 * from, place + layout.sourceInfo() + 4 * to, 4L * count);
+      transposeScales(
+          region + layout.wireScales() + from * layout.scaleSlotBytes(),
+          place + layout.scales() + 4 * (first * scaleWords + begin),
+          count);
       OffHeap.putLong(
-          region + layout.layoutRange() + 8L * (expert * context.numRanks + source),
+          place + layout.layoutRange() + 8L * (expert * context.numRanks + source),
           (long) begin << 32 | count);
       handle.begins[source][expert] = begin;
       begin += count;
     }
     handle.counts[expert] = begin;
-    OffHeap.putInt(region + layout.count() + 4L * expert, begin);
+    OffHeap.putInt(place + layout.count() + 4L * expert, begin);
   }
 
-  private void transposeScales(int expert, long from, int begin, int count) {
-    LowLatencyLayout layout = inbound.layout();
-    int words = layout.scaleWords();
-    long rows = layout.rowsPerExpert();
-    long out = region + layout.scales() + 4L * expert * words * rows;
+  private void packRows(long from, long to, int count) {
+    long slotBytes = inbound.layout().slotBytes();
+    if (from == to && rowBytes == slotBytes) {
+      return;
+    }
+    if (rowBytes == slotBytes) {
+      OffHeap.copy(from, to, (long) count * rowBytes);
+      return;
+    }
     for (int row = 0; row < count; row++) {
-      long in = region + layout.wireScales() + 4L * (from + row) * words;
-      for (int word = 0; word < words; word++) {
-        OffHeap.putInt(out + 4L * (word * rows + begin + row), OffHeap.getInt(in + 4L * word));
+      OffHeap.copy(from + row * slotBytes, to + (long) row * rowBytes, rowBytes);
+    }
+  }
+
+  private void transposeScales(long from, long to, int count) {
+    long slotBytes = inbound.layout().scaleSlotBytes();
+    long columnBytes = 4 * inbound.layout().rowsPerExpert();
+    for (int row = 0; row < count; row++) {
+      for (int word = 0; word < scaleWords; word++) {
+        OffHeap.putInt(
+            to + word * columnBytes + 4L * row, OffHeap.getInt(from + row * slotBytes + 4L * word));
       }
     }
   }
@@ -216,8 +249,13 @@ final class PendingLowLatencyDispatch implements BackendLowLatencyDispatch {
 
   @Override
   public void discard() {
-    if (!isClosed()) {
-      context.credits.close(inbound.lease());
+    if (isClosed()) {
+      return;
+    }
+    context.credits.close(inbound.lease());
+    if (ownPlace != null) {
+      context.results.give(ownPlace);
+      ownPlace = null;
     }
   }
 
@@ -238,6 +276,9 @@ final class PendingLowLatencyDispatch implements BackendLowLatencyDispatch {
 
   @Override
   public Tensors tensors() {
+    if (tensors == null) {
+      throw new IllegalStateException(describe() + " has not been received");
+    }
     return tensors;
   }
 }

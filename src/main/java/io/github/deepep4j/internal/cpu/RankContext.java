@@ -112,7 +112,6 @@ final class RankContext {
   /** Forgets what a peer might still touch here: it has said that it touches nothing. */
   void forget(int peer) {
     regions.forget(peer);
-    credits.forget(peer);
     forgetMasked(peer);
   }
 

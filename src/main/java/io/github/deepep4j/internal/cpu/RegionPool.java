@@ -162,8 +162,9 @@ final class RegionPool {
     return open;
   }
 
-  /** Frees closed slots that nobody is pending on. */
-  void settle() {
+  /** Frees closed slots that nobody is pending on; true if there were any. */
+  boolean settle() {
+    boolean freed = false;
     for (int slot = 0; slot < slots.length; slot++) {
       Lease lease = slots[slot];
       if (lease != null && !lease.open && isSettled(lease)) {
@@ -171,8 +172,10 @@ final class RegionPool {
           extents.give(lease.offset, lease.bytes);
         }
         slots[slot] = null;
+        freed = true;
       }
     }
+    return freed;
   }
 
   private boolean isSettled(Lease lease) {

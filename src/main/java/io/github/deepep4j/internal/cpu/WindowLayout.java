@@ -87,14 +87,13 @@ public final class WindowLayout {
         : bytes;
   }
 
-  long lowLatencyBytes() {
+  LowLatencyLayout lowLatency() {
     return new LowLatencyLayout(
-            numRanks,
-            localExperts,
-            options.maxTokensPerRank(),
-            2 * options.hidden(),
-            (options.hidden() + 127) / 128)
-        .bytes();
+        numRanks, localExperts, options.maxTokensPerRank(), options.hidden());
+  }
+
+  long lowLatencyBytes() {
+    return lowLatency().bytes();
   }
 
   long lowLatencyOutputBytes() {

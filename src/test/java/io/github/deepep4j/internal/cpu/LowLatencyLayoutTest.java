@@ -17,22 +17,20 @@ final class LowLatencyLayoutTest {
   private record Part(String name, long begin, long end) {}
 
   private static LowLatencyLayout any(SplittableRandom random) {
-    int words = random.nextInt(3) == 0 ? 0 : 1 + random.nextInt(64);
     return new LowLatencyLayout(
         1 + random.nextInt(9),
         1 + random.nextInt(9),
         1 + random.nextInt(200),
-        16 * (1 + random.nextInt(900)),
-        words);
+        8 * (1 + random.nextInt(900)));
   }
 
   private static List<Part> parts(LowLatencyLayout layout) {
     long slots = layout.localExperts() * layout.rowsPerExpert();
     List<Part> parts = new ArrayList<>();
-    add(parts, "x", layout.x(), slots * layout.rowBytes());
-    add(parts, "wireScales", layout.wireScales(), slots * layout.scaleWords() * 4);
+    add(parts, "x", layout.x(), slots * layout.slotBytes());
+    add(parts, "wireScales", layout.wireScales(), slots * layout.scaleSlotBytes());
     add(parts, "origins", layout.origins(), slots * 4);
-    add(parts, "scales", layout.scales(), slots * layout.scaleWords() * 4);
+    add(parts, "scales", layout.scales(), slots * layout.scaleSlotBytes());
     add(parts, "sourceInfo", layout.sourceInfo(), slots * 4);
     add(parts, "layoutRange", layout.layoutRange(), 8L * layout.localExperts() * layout.numRanks());
     add(parts, "count", layout.count(), 4L * layout.localExperts());
@@ -80,7 +78,7 @@ final class LowLatencyLayoutTest {
 
   @Test
   void shouldNotOverflow_whenRegionsExceedTwoGibibytes() {
-    LowLatencyLayout layout = new LowLatencyLayout(64, 8, 1024, 2 * 7168, 56);
+    LowLatencyLayout layout = new LowLatencyLayout(64, 8, 1024, 7168);
     long slots = 64L * 8 * 1024;
     assertThat(layout.slot(7, 63)).isEqualTo(slots - 1024);
     assertThat(layout.wireScales()).isEqualTo(slots * 2 * 7168);
