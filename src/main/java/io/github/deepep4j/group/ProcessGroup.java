@@ -8,8 +8,8 @@ package io.github.deepep4j.group;
  * blocking: every rank calls them in the same order. An instance is used by one thread at a time;
  * {@link #abort} and {@link #close} may be called from any thread.
  *
- * <p>Implementations: {@link LocalGroup} (threads of one JVM), TcpGroup (processes), or an adapter
- * of the user's launcher.
+ * <p>Implementations: {@link LocalGroup} (threads of one JVM), {@link TcpGroup} (processes), or an
+ * adapter of the user's launcher.
  */
 public interface ProcessGroup extends AutoCloseable {
   /**
