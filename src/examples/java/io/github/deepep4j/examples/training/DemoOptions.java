@@ -26,11 +26,11 @@ final class DemoOptions {
           new Spec("layers", "2", "N", "Mixture-of-Experts layers"),
           new Spec("hidden", "64", "N", "width of a token's row; a multiple of 8"),
           new Spec("inner", "128", "N", "width inside an expert"),
-          new Spec("context", "16", "N", "characters that a prediction sees"),
+          new Spec("context", "12", "N", "characters that a prediction sees"),
           new Spec("embedding", "16", "N", "width of a character's embedding"),
           new Spec("steps", "300", "N", "training steps"),
           new Spec("tokens", "256", "N", "predictions of one shard in one step"),
-          new Spec("learning-rate", "0.004", "X", "largest learning rate"),
+          new Spec("learning-rate", "0.008", "X", "largest learning rate"),
           new Spec("seed", "1", "N", "of the weights, the batches and the sample"),
           new Spec("sample", "300", "N", "characters to generate on each rank at the end"),
           new Spec(
