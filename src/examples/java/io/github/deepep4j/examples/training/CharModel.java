@@ -36,7 +36,9 @@ final class CharModel {
           new MoeBlock(
               new RmsNorm(parameters.denseOnes("norm " + layer, shape.hidden()), shards),
               new TopTwoGate(
-                  parameters.dense("gate " + layer, shape.hidden(), shape.experts()), shards),
+                  parameters.dense("gate " + layer, shape.hidden(), shape.experts()),
+                  shards,
+                  shape.balance()),
               experts.layer(layer, shape, parameters),
               shards.rows(),
               shape.hidden()));

@@ -35,6 +35,11 @@ final class Charts {
             .build();
     style(chart.getStyler());
     chart.getStyler().setLegendPosition(Styler.LegendPosition.InsideNE);
+    chart.getStyler().setXAxisMin(0.0);
+    chart.getStyler().setYAxisMin(0.0);
+    chart.getStyler().setXAxisMaxLabelCount(11);
+    chart.getStyler().setYAxisDecimalPattern("0.0");
+    chart.getStyler().setXAxisDecimalPattern("0");
     double[] steps = IntStream.rangeClosed(1, first.losses().length).asDoubleStream().toArray();
     chart
         .addSeries(name(first), steps, first.losses())
@@ -58,6 +63,15 @@ final class Charts {
     int layers = run.load()[0].length;
     int experts = run.load()[0][0].length;
     int columns = Math.min(MAX_COLUMNS, run.load().length);
+    double largest = 0;
+    List<Number[]> cells = new ArrayList<>();
+    for (int column = 0; column < columns; column++) {
+      for (int row = 0; row < layers * experts; row++) {
+        double share = share(run, column, columns, row);
+        largest = Math.max(largest, share);
+        cells.add(new Number[] {column, row, share});
+      }
+    }
     HeatMapChart chart =
         new HeatMapChartBuilder()
             .width(WIDTH)
@@ -68,14 +82,8 @@ final class Charts {
             .build();
     style(chart.getStyler());
     chart.getStyler().setShowValue(false);
+    chart.getStyler().setMin(0).setMax(Math.ceil(largest));
     chart.getStyler().setRangeColors(new Color[] {Color.WHITE, new Color(0x2166AC), Color.BLACK});
-    List<Number[]> cells = new ArrayList<>();
-    for (int column = 0; column < columns; column++) {
-      for (int row = 0; row < layers * experts; row++) {
-        double share = share(run, column, columns, row);
-        cells.add(new Number[] {column, row, share});
-      }
-    }
     List<String> xLabels =
         IntStream.range(0, columns)
             .mapToObj(c -> String.valueOf(1 + c * run.load().length / columns))

@@ -156,14 +156,18 @@ final class Corpus {
     return new Batch(contexts, targets);
   }
 
-  /** Characters to start a generation from: the first ones of a line in a shard. */
+  /**
+   * Characters to start a generation from: of a shard, the first line that starts with a letter.
+   */
   int[] prompt(int shard, int length) {
-    int position = start(shard);
-    while (position + length < start(shard + 1)
-        && !(position == 0 || vocabulary[codes[position - 1]] == '\n')) {
-      position++;
+    int last = start(shard + 1) - length;
+    for (int position = start(shard); position < last; position++) {
+      boolean lineStart = position == 0 || vocabulary[codes[position - 1]] == '\n';
+      if (lineStart && Character.isLetter(vocabulary[codes[position]])) {
+        return window(position + length, length);
+      }
     }
-    return window(Math.max(position + length, length), length);
+    return window(start(shard) + length, length);
   }
 
   /** The characters of a sequence of indices. */

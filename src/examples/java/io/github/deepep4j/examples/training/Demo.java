@@ -55,7 +55,7 @@ public final class Demo {
       Path text = options.text();
       Corpus corpus =
           text == null
-              ? Corpus.ofRepository(Path.of(""), options.ranks())
+              ? Corpus.ofRepository(options.root(), options.ranks())
               : Corpus.ofFile(text, options.ranks());
       return new Demo(options, corpus, out).run();
     } catch (IllegalArgumentException | IOException e) {

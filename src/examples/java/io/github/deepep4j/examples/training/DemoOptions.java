@@ -31,6 +31,7 @@ final class DemoOptions {
           new Spec("steps", "300", "N", "training steps"),
           new Spec("tokens", "256", "N", "predictions of one shard in one step"),
           new Spec("learning-rate", "0.008", "X", "largest learning rate"),
+          new Spec("balance", "0.02", "X", "weight of the loss that evens out the experts' load"),
           new Spec("seed", "1", "N", "of the weights, the batches and the sample"),
           new Spec("sample", "300", "N", "characters to generate on each rank at the end"),
           new Spec(
@@ -39,7 +40,8 @@ final class DemoOptions {
               "FILE",
               "UTF-8 text of at least "
                   + Corpus.MIN_CHARACTERS
-                  + " characters (default: this repository's LICENSE and *.md)"),
+                  + " characters (default: LICENSE, *.md and docs/*.md of this repository)"),
+          new Spec("root", ".", "DIR", "where LICENSE, *.md and docs/*.md are"),
           new Spec("report", "report", "DIR", "where charts and the HTML page go"),
           new Spec("backend", "cpu", "cpu|cuda", "where dispatch and combine run"),
           new Spec("progress", "lines", "bar|lines", "how to show progress"),
@@ -72,16 +74,18 @@ final class DemoOptions {
             integer("hidden", 8, 4096),
             integer("layers", 1, 16),
             integer("experts", 2, 1024),
-            integer("inner", 1, 16384));
+            integer("inner", 1, 16384),
+            (float) number("balance", 0, 100));
     steps = integer("steps", 2, 1_000_000);
     tokens = integer("tokens", 1, 65_536);
     seed = integer("seed", 0, Integer.MAX_VALUE);
     sample = integer("sample", 1, 100_000);
-    learningRate = positive("learning-rate");
+    learningRate = number("learning-rate", 1e-9, 1);
     require("hidden", shape.hidden() % 8 == 0, "must be a multiple of 8");
     require("experts", shape.experts() % ranks == 0, "must be a multiple of the ranks " + ranks);
     require("backend", List.of("cpu", "cuda").contains(value("backend")), "must be cpu or cuda");
-    require("progress", List.of("bar", "lines").contains(value("progress")), "is bar or lines");
+    require(
+        "progress", List.of("bar", "lines").contains(value("progress")), "must be bar or lines");
   }
 
   private void parse(String[] args) {
@@ -127,11 +131,11 @@ final class DemoOptions {
     }
   }
 
-  private double positive(String name) {
+  private double number(String name, double least, double most) {
     String text = value(name);
     try {
       double value = Double.parseDouble(text);
-      require(name, value > 0 && value <= 1, "must be more than 0 and at most 1");
+      require(name, value >= least && value <= most, "must be from " + least + " to " + most);
       return value;
     } catch (NumberFormatException e) {
       throw new IllegalArgumentException("--" + name + " must be a number: " + text, e);
@@ -180,7 +184,8 @@ final class DemoOptions {
         shape.hidden(),
         shape.layers(),
         shape.experts(),
-        shape.inner());
+        shape.inner(),
+        shape.balance());
   }
 
   int context() {
@@ -212,6 +217,11 @@ final class DemoOptions {
   /** The text's file; null for the repository's own text. */
   @Nullable Path text() {
     return value("text").isEmpty() ? null : Path.of(value("text"));
+  }
+
+  /** Where the repository's own text is. */
+  Path root() {
+    return Path.of(value("root"));
   }
 
   Path report() {

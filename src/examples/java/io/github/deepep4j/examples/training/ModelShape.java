@@ -10,6 +10,14 @@ package io.github.deepep4j.examples.training;
  * @param layers Mixture-of-Experts layers
  * @param experts experts of each layer, over all ranks
  * @param inner width inside an expert
+ * @param balance weight of the loss that evens out the experts' load
  */
 record ModelShape(
-    int vocabulary, int context, int embedding, int hidden, int layers, int experts, int inner) {}
+    int vocabulary,
+    int context,
+    int embedding,
+    int hidden,
+    int layers,
+    int experts,
+    int inner,
+    float balance) {}

@@ -9,15 +9,15 @@ import java.util.Arrays;
  * the share f of choices and the mean probability P.
  */
 final class TopTwoGate {
-  private static final float BALANCE = 0.02f;
-
   private final Parameter weight; // [hidden][experts]
   private final Shards shards;
+  private final float balance; // weight of the auxiliary loss
   private final int numExperts;
 
-  TopTwoGate(Parameter weight, Shards shards) {
+  TopTwoGate(Parameter weight, Shards shards, float balance) {
     this.weight = weight;
     this.shards = shards;
+    this.balance = balance;
     this.numExperts = weight.value()[0].length;
   }
 
@@ -84,7 +84,7 @@ final class TopTwoGate {
 
   /** Gradient of the auxiliary loss, in which the shares count as constants. */
   private void addBalance(float[] share, float[] probabilities, float[] dLogits) {
-    float scale = BALANCE * numExperts / shards.tokensOfAllRanks();
+    float scale = balance * numExperts / shards.tokensOfAllRanks();
     float mean = RowMath.dot(share, probabilities);
     for (int e = 0; e < numExperts; e++) {
       dLogits[e] += scale * probabilities[e] * (share[e] - mean);
