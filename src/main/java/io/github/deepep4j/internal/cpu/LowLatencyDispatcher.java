@@ -31,7 +31,8 @@ final class LowLatencyDispatcher {
       RoutingPlan plan =
           RoutingPlan.perExpert(request.topkIdx(), context.options.numExperts(), context.numRanks);
       LowLatencyLayout layout = context.windowLayout.lowLatency();
-      send(plan, layout, new RowSender(x, options.quantization(), null), lease.tag);
+      send(
+          plan, layout, new RowSender(x, options.quantization(), null, context.castRow), lease.tag);
       var inbound = new PendingLowLatencyDispatch.Inbound(call, epoch, lease, layout);
       pending = new PendingLowLatencyDispatch(context, inbound, plan, options);
       if (!options.isHook()) {

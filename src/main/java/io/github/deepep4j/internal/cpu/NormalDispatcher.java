@@ -295,8 +295,8 @@ final class NormalDispatcher {
     return Math.max(0, (free - layout(form, 0).bytes()) * 1024 / perRow);
   }
 
-  private static RowSender sender(Tensor x, DispatchOptions options) {
-    return new RowSender(x, options.quantization(), options.scales());
+  private RowSender sender(Tensor x, DispatchOptions options) {
+    return new RowSender(x, options.quantization(), options.scales(), context.castRow);
   }
 
   private static NormalDispatch.Inbound inbound(

@@ -32,6 +32,7 @@ final class RankContext {
   final LowLatencyCredits credits;
   final Traffic traffic;
   final RowReducer reducer;
+  final CastRow castRow;
   final LocalMemory results = new LocalMemory();
   private long epoch;
   private long dispatchOrdinal;
@@ -51,6 +52,7 @@ final class RankContext {
     this.messages = new Messages(peers, control, localExperts);
     this.traffic = new Traffic(ranks);
     this.reducer = RowReducers.best();
+    this.castRow = new CastRow(RowReducers.bestCaster());
     Extents dispatchExtents = dispatchExtents(layout);
     this.regions =
         new RegionPool(

@@ -15,24 +15,9 @@ final class RowSender {
   private final int rowBytes;
   private final int scaleWords;
   private final @Nullable Tensor scales;
-  private final @Nullable Cast cast;
-
-  /** Scratch of one row that is cast on its way out. */
-  private static final class Cast {
-    final Fp8Cast.Scaling scaling;
-    final int hidden;
-    final short[] row;
-    final byte[] codes;
-    final int[] words;
-
-    Cast(Quantization quantization, int hidden) {
-      this.scaling = scaling(quantization);
-      this.hidden = hidden;
-      this.row = new short[hidden];
-      this.codes = new byte[hidden];
-      this.words = new int[Fp8Cast.scaleWords(hidden, scaling)];
-    }
-  }
+  private final int hidden;
+  private final Fp8Cast.@Nullable Scaling scaling;
+  private final CastRow cast;
 
   /**
    * Prepares to send.
@@ -40,11 +25,13 @@ final class RowSender {
    * @param x the caller's rows
    * @param quantization cast on the way out, or null
    * @param scales scales that travel with FP8 rows, or null
+   * @param cast the rank's scratch for rows that are cast
    */
-  RowSender(Tensor x, @Nullable Quantization quantization, @Nullable Tensor scales) {
-    int hidden = (int) x.size(1);
+  RowSender(Tensor x, @Nullable Quantization quantization, @Nullable Tensor scales, CastRow cast) {
     this.x = x.address();
-    this.cast = quantization == null ? null : new Cast(quantization, hidden);
+    this.hidden = (int) x.size(1);
+    this.scaling = quantization == null ? null : scaling(quantization);
+    this.cast = cast;
     this.scales = scales;
     this.rowBytes = wireRowBytes(x, quantization);
     this.scaleWords = wireScaleWords(x, quantization, scales);
@@ -77,9 +64,8 @@ final class RowSender {
 
   /** Makes a token the one that {@link #put} stores. */
   void load(int token) {
-    if (cast != null) {
-      OffHeap.copyToArray(x + 2L * cast.hidden * token, cast.row, 0, cast.hidden);
-      Fp8Cast.castRow(cast.row, cast.hidden, cast.scaling, cast.codes, cast.words);
+    if (scaling != null) {
+      cast.load(x + 2L * hidden * token, hidden, scaling);
     }
   }
 
@@ -91,9 +77,8 @@ final class RowSender {
    * @param scaleRow address of its scales
    */
   void put(int token, long row, long scaleRow) {
-    if (cast != null) {
-      OffHeap.copyFromArray(cast.codes, 0, row, rowBytes);
-      OffHeap.copyFromArray(cast.words, 0, scaleRow, scaleWords);
+    if (scaling != null) {
+      cast.store(row, scaleRow);
       return;
     }
     OffHeap.copy(x + (long) rowBytes * token, row, rowBytes);

@@ -13,10 +13,10 @@ public final class Bf16 {
   public static final short NAN = 0x7FFF;
 
   /** Magnitude bits: all but the sign. */
-  static final int MAGNITUDE_MASK = 0x7FFF;
+  public static final int MAGNITUDE_MASK = 0x7FFF;
 
   /** Magnitude of infinity; what is above is NaN. */
-  static final int INFINITY_BITS = 0x7F80;
+  public static final int INFINITY_BITS = 0x7F80;
 
   private static final int FLOAT_MAGNITUDE_MASK = 0x7FFF_FFFF;
   private static final int FLOAT_INFINITY_BITS = 0x7F80_0000;

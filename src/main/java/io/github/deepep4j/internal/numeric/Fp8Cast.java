@@ -75,28 +75,51 @@ public final class Fp8Cast {
       short[] row, int hidden, Scaling scaling, byte[] codes, int[] scaleWords) {
     requireGroups(hidden);
     for (int first = 0; first < hidden; first += GROUP_CHANNELS) {
-      int group = first / GROUP_CHANNELS;
-      int amaxBits = largestMagnitude(row, first);
-      if (amaxBits == Bf16.INFINITY_BITS) {
-        Arrays.fill(codes, first, first + GROUP_CHANNELS, Fp8E4m3.NAN);
-        storeScale(scaling, scaleWords, group, Bf16.INFINITY_BITS << 16);
-        continue;
-      }
-      float amax = Math.max(SMALLEST_AMAX, Float.intBitsToFloat(amaxBits << 16));
-      int scaleBits = Float.floatToRawIntBits(amax * INVERSE_MAX);
-      float multiplier;
-      if (scaling == Scaling.PLAIN) {
-        multiplier = Fp8E4m3.MAX / amax;
-      } else {
-        int exponent = (scaleBits + FRACTION_MASK) >>> EXPONENT_SHIFT; // up, unless a power of two
-        scaleBits = exponent << EXPONENT_SHIFT;
-        multiplier = Float.intBitsToFloat((EXPONENT_SUM - exponent) << EXPONENT_SHIFT);
-      }
-      storeScale(scaling, scaleWords, group, scaleBits);
-      for (int i = first; i < first + GROUP_CHANNELS; i++) {
-        codes[i] = Fp8E4m3.fromFloat(Bf16.toFloat(row[i]) * multiplier);
-      }
+      castGroup(row, first, scaling, codes, scaleWords);
     }
+  }
+
+  /**
+   * Casts the group that begins at channel {@code first}; the arrays are those of {@link #castRow}.
+   */
+  public static void castGroup(
+      short[] row, int first, Scaling scaling, byte[] codes, int[] scaleWords) {
+    int amaxBits = largestMagnitude(row, first);
+    float multiplier = scaleGroup(amaxBits, first, scaling, scaleWords);
+    if (amaxBits == Bf16.INFINITY_BITS) {
+      Arrays.fill(codes, first, first + GROUP_CHANNELS, Fp8E4m3.NAN);
+      return;
+    }
+    for (int i = first; i < first + GROUP_CHANNELS; i++) {
+      codes[i] = Fp8E4m3.fromFloat(Bf16.toFloat(row[i]) * multiplier);
+    }
+  }
+
+  /**
+   * Stores the scale of a group.
+   *
+   * @param amaxBits the group's largest magnitude as BF16 bits, NaN left out
+   * @param first the group's first channel
+   * @param scaling what to store
+   * @param scaleWords the row's scales
+   * @return what the group's values are multiplied by before they are rounded to codes; of no use
+   *     for an infinite magnitude, whose codes are all NaN
+   */
+  public static float scaleGroup(int amaxBits, int first, Scaling scaling, int[] scaleWords) {
+    int group = first / GROUP_CHANNELS;
+    if (amaxBits == Bf16.INFINITY_BITS) {
+      storeScale(scaling, scaleWords, group, Bf16.INFINITY_BITS << 16);
+      return 0f;
+    }
+    float amax = Math.max(SMALLEST_AMAX, Float.intBitsToFloat(amaxBits << 16));
+    int scaleBits = Float.floatToRawIntBits(amax * INVERSE_MAX);
+    if (scaling == Scaling.PLAIN) {
+      storeScale(scaling, scaleWords, group, scaleBits);
+      return Fp8E4m3.MAX / amax;
+    }
+    int exponent = (scaleBits + FRACTION_MASK) >>> EXPONENT_SHIFT; // up, unless a power of two
+    storeScale(scaling, scaleWords, group, exponent << EXPONENT_SHIFT);
+    return Float.intBitsToFloat((EXPONENT_SUM - exponent) << EXPONENT_SHIFT);
   }
 
   /**

@@ -21,13 +21,15 @@ public final class Fp8E4m3 {
   private static final int MAGNITUDE_MASK = 0x7FFF_FFFF;
   private static final int INFINITY_BITS = 0x7F80_0000;
   private static final int EXPONENT_SHIFT = 23;
-  private static final int MAX_BITS = Float.floatToRawIntBits(MAX);
+
+  /** {@link #MAX} as float bits. */
+  public static final int MAX_BITS = Float.floatToRawIntBits(MAX);
 
   /** Biased float exponent of 2^−6, E4M3's smallest normal value. */
-  private static final int SMALLEST_NORMAL_EXPONENT = 127 - 6;
+  public static final int SMALLEST_NORMAL_EXPONENT = 127 - 6;
 
   /** Floats have this many fraction bits more than E4M3. */
-  private static final int DROPPED_BITS = 20;
+  public static final int DROPPED_BITS = 20;
 
   private static final float[] VALUES = values();
 
