@@ -19,11 +19,31 @@ read -ra maven_args <<<"${MAVEN_ARGS:-}"
 mvn -B -ntp -q "${maven_args[@]}" -Dspotless.check.skip=true -f "$root/pom.xml" test-compile \
   dependency:build-classpath -DincludeScope=test -Dmdep.outputFile="$root/target/demo.classpath"
 
-progress=lines
-if [ -t 1 ]; then
-  progress=bar
-fi
 # The JVM warns of the incubating module once; without it, row sums are slower and nothing else changes.
-exec "$java" --add-modules jdk.incubator.vector \
-  -cp "$root/target/classes:$root/target/test-classes:$(cat "$root/target/demo.classpath")" \
-  io.github.deepep4j.examples.training.Demo --root "$root" --progress "$progress" "$@"
+command=("$java" --add-modules jdk.incubator.vector
+  -cp "$root/target/classes:$root/target/test-classes:$(cat "$root/target/demo.classpath")"
+  io.github.deepep4j.examples.training.Demo --root "$root")
+
+ranks=4
+processes=false
+for ((i = 1; i <= $#; i++)); do
+  case ${!i} in
+    --help)
+      processes=false
+      break
+      ;;
+    --processes) processes=true ;;
+    --ranks=*) ranks=${!i#--ranks=} ;;
+    --ranks)
+      next=$((i + 1))
+      ranks=${!next:-}
+      ;;
+  esac
+done
+if $processes; then
+  exec "$root/scripts/launch.sh" -n "$ranks" -- "${command[@]}" "$@"
+fi
+if [ -t 1 ]; then
+  command+=(--progress bar)
+fi
+exec "${command[@]}" "$@"

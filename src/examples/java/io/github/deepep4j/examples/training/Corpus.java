@@ -156,16 +156,16 @@ final class Corpus {
     return new Batch(contexts, targets);
   }
 
-  /**
-   * Characters to start a generation from: of a shard, the first line that starts with a letter.
-   */
+  /** What to start a generation from: of a shard, the first line that starts with a letter. */
   int[] prompt(int shard, int length) {
     int last = start(shard + 1) - length;
+    boolean atStart = shard == 0; // of a line, but for blanks
     for (int position = start(shard); position < last; position++) {
-      boolean lineStart = position == 0 || vocabulary[codes[position - 1]] == '\n';
-      if (lineStart && Character.isLetter(vocabulary[codes[position]])) {
+      int character = vocabulary[codes[position]];
+      if (atStart && Character.isLetter(character)) {
         return window(position + length, length);
       }
+      atStart = character == '\n' || (atStart && Character.isWhitespace(character));
     }
     return window(start(shard) + length, length);
   }

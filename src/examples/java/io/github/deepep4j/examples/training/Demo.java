@@ -3,6 +3,7 @@ package io.github.deepep4j.examples.training;
 import io.github.deepep4j.error.EpException;
 import io.github.deepep4j.group.LocalGroup;
 import io.github.deepep4j.group.ProcessGroup;
+import io.github.deepep4j.group.TcpGroup;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
@@ -57,7 +58,13 @@ public final class Demo {
           text == null
               ? Corpus.ofRepository(options.root(), options.ranks())
               : Corpus.ofFile(text, options.ranks());
-      return new Demo(options, corpus, out).run();
+      Demo demo = new Demo(options, corpus, out);
+      if (!options.processes()) {
+        return demo.run();
+      }
+      try (ProcessGroup group = TcpGroup.fromEnvironment()) {
+        return demo.runRank(group);
+      }
     } catch (IllegalArgumentException | IOException e) {
       err.println("demo: " + describe(e));
       return BAD_ARGUMENTS;
@@ -73,11 +80,28 @@ public final class Demo {
         : Objects.requireNonNullElse(e.getMessage(), e.toString());
   }
 
+  /** All ranks are threads of this process. */
   private int run() throws IOException {
     out.println(introduction());
-    TrainingRun parallel = trainThreads(options.ranks(), options.sample());
-    TrainingRun single = trainThreads(1, 0);
-    return conclude(parallel, single);
+    return compareWithOneRank(trainThreads(options.ranks(), options.sample()));
+  }
+
+  /** This process is one rank; the first one also does what is done once. */
+  private int runRank(ProcessGroup group) throws IOException {
+    if (group.size() != options.ranks()) {
+      throw new IllegalArgumentException(
+          "--ranks " + options.ranks() + " and the launcher's " + group.size() + " must be equal");
+    }
+    boolean first = group.rank() == 0;
+    if (first) {
+      out.println(introduction());
+    }
+    TrainingRun run = train(group, options.sample());
+    return first ? compareWithOneRank(run) : 0;
+  }
+
+  private int compareWithOneRank(TrainingRun parallel) throws IOException {
+    return conclude(parallel, trainThreads(1, 0));
   }
 
   private String introduction() {

@@ -7,7 +7,7 @@ import java.util.Locale;
  * Shows how a training goes: on a terminal one line that is rewritten, else ten lines over the run.
  */
 final class Progress implements Trainer.StepListener {
-  private static final int BAR_WIDTH = 24;
+  private static final int BAR_WIDTH = 16;
   private static final int LINES = 10;
   private static final long REDRAW_NANOS = 100_000_000;
 
@@ -32,7 +32,9 @@ final class Progress implements Trainer.StepListener {
     if (bar) {
       if (last || now - lastDrawn >= REDRAW_NANOS) {
         lastDrawn = now;
-        out.print("\r" + bar(step) + line(step, loss, now) + (last ? "\n" : ""));
+        // Padded, so that nothing is left of a longer line; 79, so that no terminal wraps it.
+        out.print("\r" + String.format("%-79s", bar(step) + line(step, loss, now)));
+        out.print(last ? "\n" : "");
         out.flush();
       }
     } else if (last || step == 1 || step * LINES / steps != (step - 1) * LINES / steps) {
@@ -51,7 +53,7 @@ final class Progress implements Trainer.StepListener {
     double left = seconds / step * (steps - step);
     return String.format(
         Locale.ROOT,
-        "step %d/%d  loss %.3f  %,.0f tokens/s  %.0f s left ",
+        "step %d/%d  loss %.3f  %,.0f tokens/s  %.0f s left",
         step,
         steps,
         loss,

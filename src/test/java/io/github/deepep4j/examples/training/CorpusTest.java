@@ -68,5 +68,7 @@ final class CorpusTest {
     Corpus corpus = Corpus.of("a test", text, 4);
     assertThat(corpus.text(corpus.prompt(0, 12))).isEqualTo(text.substring(0, 12));
     assertThat(text).contains("\n" + corpus.text(corpus.prompt(2, 12)));
+    Corpus indented = Corpus.of("a test", text.replace("\n", "\n\n    "), 2);
+    assertThat(text).contains("\n" + indented.text(indented.prompt(1, 4)));
   }
 }
