@@ -1,8 +1,6 @@
 package io.github.deepep4j.normal;
 
 import io.github.deepep4j.BufferOptions;
-import io.github.deepep4j.CombineResult;
-import io.github.deepep4j.DispatchHandle;
 import io.github.deepep4j.DispatchLayout;
 import io.github.deepep4j.DispatchResult;
 import io.github.deepep4j.fixtures.Expect;
@@ -23,9 +21,6 @@ import org.junit.jupiter.params.provider.MethodSource;
 class AnyFormDifferentialTest {
   private static final int[] RANK_COUNTS = {1, 2, 3, 4, 7, 8};
   private static final int ROUNDS = 6;
-
-  /** A dispatch, two combines of it, and the rows of a cached dispatch. */
-  private record Step(Round dispatch, CombineRound first, CombineRound second, Payload cached) {}
 
   @ParameterizedTest(name = "ep.seed={0}")
   @MethodSource("io.github.deepep4j.fixtures.Seeds#few")
@@ -48,48 +43,8 @@ class AnyFormDifferentialTest {
   }
 
   private static void mixed(SplittableRandom random, int numRanks, BufferOptions options) {
-    List<Step> steps = new ArrayList<>();
-    for (int i = 0; i < ROUNDS; i++) {
-      GlobalInput input = Scenarios.input(random, numRanks, options.numExperts(), options.hidden());
-      Form form = Form.draw(random);
-      Round round = new Round(input, form, Payload.draw(input, random));
-      steps.add(
-          new Step(
-              round,
-              combineOfAnyForm(round, random),
-              combineOfAnyForm(round, random),
-              Payload.draw(input, random)));
-    }
-    RankEnd.run(
-        numRanks,
-        options,
-        end -> {
-          for (Step step : steps) {
-            run(end, step);
-          }
-        });
-  }
-
-  /** Memory of the buffer has the dispatch's width, and exists if the buffer is as wide. */
-  private static CombineRound combineOfAnyForm(Round round, SplittableRandom random) {
-    CombineRound.Form form = CombineRound.Form.draw(random, round.form);
-    int width = round.input.hidden();
-    if (form.zeroCopy() && round.payload.hidden <= width) {
-      return new CombineRound(round, form, round.payload.hidden, random);
-    }
-    return new CombineRound(round, form.withStaging(), width, random);
-  }
-
-  private static void run(RankEnd end, Step step) {
-    try (HostTensors memory = new HostTensors();
-        DispatchHandle handle = end.dispatchAndCheck(step.dispatch());
-        DispatchResult cached = end.dispatchCached(step.dispatch(), step.cached(), handle, memory);
-        CombineResult first = end.combine(step.first(), handle, memory);
-        CombineResult second = end.combine(step.second(), handle, memory)) {
-      end.check(step.second(), second);
-      end.checkCached(step.dispatch(), step.cached(), cached);
-      end.check(step.first(), first);
-    }
+    MixedForms rounds = new MixedForms(random, numRanks, options, ROUNDS);
+    RankEnd.run(numRanks, options, end -> rounds.run(end.buffer, end.rank));
   }
 
   @ParameterizedTest(name = "ep.seed={0}")
@@ -162,8 +117,8 @@ class AnyFormDifferentialTest {
   private static void mixedOnce(SplittableRandom random, GlobalInput input, Form form) {
     Round round = new Round(input, form, Payload.bf16(input));
     CombineRound.Form combine = CombineRound.Form.plain().withBiases(2).withWeightsBack();
-    Step step =
-        new Step(
+    MixedForms.Step step =
+        new MixedForms.Step(
             round,
             new CombineRound(round, combine, input.hidden(), random),
             new CombineRound(round, combine.inPlace(), input.hidden(), random),
@@ -171,6 +126,6 @@ class AnyFormDifferentialTest {
     RankEnd.run(
         input.numRanks(),
         Scenarios.options(input.numExperts(), input.hidden()),
-        end -> run(end, step));
+        end -> MixedForms.run(end, step));
   }
 }

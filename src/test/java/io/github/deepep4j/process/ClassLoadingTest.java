@@ -1,0 +1,45 @@
+package io.github.deepep4j.process;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Which classes the CPU path brings into a JVM, by that JVM's own log. */
+final class ClassLoadingTest {
+  @TempDir Path temporary;
+
+  @Test
+  void shouldLoadNoJavaCppClass_whenOnTheCpu() throws IOException, InterruptedException {
+    Path log = temporary.resolve("classes.log");
+    Path output = temporary.resolve("output.log");
+    List<String> command =
+        RankProcesses.command(
+            CpuPathMain.class, List.of("-Xlog:class+load=info:file=" + log + ":none"));
+    Process process =
+        new ProcessBuilder(command)
+            .redirectErrorStream(true)
+            .redirectOutput(output.toFile())
+            .start();
+    try {
+      assertThat(process.waitFor(RankProcesses.PATIENCE.toSeconds(), TimeUnit.SECONDS)).isTrue();
+    } finally {
+      process.destroyForcibly();
+    }
+    assertThat(process.exitValue()).as(Files.readString(output)).isZero();
+    List<String> loaded = Files.readAllLines(log);
+    // The log is of the run that it should be of: every part of the path is in it.
+    for (String part : List.of("NormalDispatcher", "NormalCombiner", "LowLatencyDispatcher")) {
+      assertThat(loaded)
+          .anyMatch(line -> line.startsWith("io.github.deepep4j.internal.cpu." + part + " "));
+    }
+    assertThat(loaded)
+        .noneMatch(line -> line.contains("org.bytedeco"))
+        .noneMatch(line -> line.startsWith("io.github.deepep4j.internal.cuda.binding."));
+  }
+}
