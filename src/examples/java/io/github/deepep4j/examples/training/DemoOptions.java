@@ -28,7 +28,7 @@ final class DemoOptions {
           new Spec("inner", "128", "N", "width inside an expert"),
           new Spec("context", "12", "N", "characters that a prediction sees"),
           new Spec("embedding", "16", "N", "width of a character's embedding"),
-          new Spec("steps", "300", "N", "training steps"),
+          new Spec("steps", "250", "N", "training steps"),
           new Spec("tokens", "256", "N", "predictions of one shard in one step"),
           new Spec("learning-rate", "0.008", "X", "largest learning rate"),
           new Spec("balance", "0.02", "X", "weight of the loss that evens out the experts' load"),

@@ -84,6 +84,7 @@ final class Report {
   private String table() {
     return "<table>\n<tr><th></th><th>EP=%d</th><th>EP=%d</th></tr>\n"
             .formatted(parallel.ranks(), single.ranks())
+        + row("weights of the model", parallel.weights(), single.weights(), "%,.0f")
         + row("first loss (nats per character)", parallel.firstLoss(), single.firstLoss(), "%.4f")
         + row("last loss", parallel.lastLoss(), single.lastLoss(), "%.4f")
         + row("time (s)", parallel.seconds(), single.seconds(), "%.1f")
