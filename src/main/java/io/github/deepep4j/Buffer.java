@@ -260,12 +260,14 @@ public final class Buffer implements AutoCloseable {
    * @param stream the stream that will write it; null for the buffer's own
    * @return BF16 {@code [N, H]} with the dispatch's H, contents undefined, valid until its combine
    *     returns
-   * @throws IllegalArgumentException if the handle is of another buffer
+   * @throws IllegalArgumentException if the handle is of another buffer, or its dispatch had FP8
+   *     rows of more elements than the buffer's hidden size
    * @throws IllegalStateException if the handle is closed or every region is handed out
    * @throws io.github.deepep4j.error.EpTimeoutException if a reader is silent past the deadline
    */
   public Tensor combineInput(DispatchHandle handle, @Nullable Stream stream) {
     BackendHandle routing = handle.require(this, "combineInput");
+    rules.checkCombineInput(routing);
     return exclusively("combineInput", () -> backend.combineInput(routing, stream));
   }
 

@@ -11,6 +11,7 @@ import io.github.deepep4j.fixtures.Expect;
 import io.github.deepep4j.fixtures.HostTensors;
 import io.github.deepep4j.fixtures.RankInput;
 import io.github.deepep4j.group.LocalGroup;
+import io.github.deepep4j.group.ProcessGroup;
 import io.github.deepep4j.tensor.DType;
 import io.github.deepep4j.tensor.Device;
 import io.github.deepep4j.tensor.Tensor;
@@ -34,15 +35,15 @@ final class RankEnd {
 
   /** Runs ranks to their ends, each with its end of a CPU buffer. */
   static void run(int numRanks, BufferOptions options, Body body) {
-    LocalGroup.run(
-        numRanks,
-        group -> {
-          BufferOptions patient = options.timeout(Duration.ofSeconds(60));
-          try (Buffer buffer =
-              Buffer.builder(group).options(patient).device(Device.cpu()).build()) {
-            body.run(new RankEnd(group.rank(), buffer));
-          }
-        });
+    LocalGroup.run(numRanks, group -> run(group, options, body));
+  }
+
+  /** Runs one rank, whose options may differ from the others'. */
+  static void run(ProcessGroup group, BufferOptions options, Body body) throws Exception {
+    BufferOptions patient = options.timeout(Duration.ofSeconds(60));
+    try (Buffer buffer = Buffer.builder(group).options(patient).device(Device.cpu()).build()) {
+      body.run(new RankEnd(group.rank(), buffer));
+    }
   }
 
   /** Dispatches, checks, and gives the handle; the result is closed. */

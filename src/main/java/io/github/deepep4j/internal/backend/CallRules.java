@@ -149,6 +149,17 @@ public final class CallRules {
         "weighted() gives no weight gradient: topkWeights cannot go back with it");
   }
 
+  /** Rules of memory for a combine's rows. */
+  public void checkCombineInput(BackendHandle handle) {
+    require(
+        handle.hidden() <= options.hidden(),
+        () ->
+            "rows of a combine are BF16 and at most the buffer's hidden "
+                + options.hidden()
+                + " wide, the dispatch's are "
+                + handle.hidden());
+  }
+
   /** Rules of a low-latency dispatch. */
   public void checkLowLatencyDispatch(Tensor x, Tensor topkIdx, LowLatencyDispatchOptions call) {
     requireLowLatency("lowLatencyDispatch");

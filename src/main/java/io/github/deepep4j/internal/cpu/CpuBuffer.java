@@ -43,10 +43,11 @@ final class CpuBuffer implements BackendBuffer {
   CpuBuffer(ProcessGroup group, BufferOptions options, WindowLayout layout, SharedWindow window) {
     this.window = window;
     this.context = new RankContext(group.rank(), options, layout, window, group.size());
-    this.outputs = new OutputRegions(context, context.outputs, 0, layout.normalOutputs());
+    int normalOutputs = layout.normalOutputs();
+    this.outputs = new OutputRegions(context, context.outputs, 0, normalOutputs, layout.isArena());
     this.lowLatencyOutputs =
         new OutputRegions(
-            context, context.lowLatencyOutputs, layout.normalOutputs(), layout.lowLatencyRegions());
+            context, context.lowLatencyOutputs, normalOutputs, layout.lowLatencyRegions(), false);
     this.dispatcher = new NormalDispatcher(context);
     this.combiner = new NormalCombiner(context, outputs);
     this.lowLatencyDispatcher = new LowLatencyDispatcher(context);

@@ -40,10 +40,15 @@ final class LowLatencyCombiner {
     CpuLowLatencyHandle handle = (CpuLowLatencyHandle) request.handle();
     LowLatencyCombineOptions options = request.options();
     OutputLayout layout = context.windowLayout.lowLatencyOutput(true);
-    context.startWaits("lowLatencyCombine", options);
+    String name = context.nextName("lowLatencyCombine");
     RegionPool.Lease lease = outputs.reclaim(request.y(), handle.id());
     if (lease == null) {
-      lease = outputs.take(context.nextName("lowLatencyCombine"), layout.bytes());
+      outputs.requireFree(name);
+    }
+    outputs.receiveOverdue();
+    context.startWaits("lowLatencyCombine", options);
+    if (lease == null) {
+      lease = outputs.take(name, layout.bytes());
     }
     long region = context.peers.own(lease.offset);
     stage(request, handle, layout, region);
@@ -63,6 +68,7 @@ final class LowLatencyCombiner {
                 handle.numTokens(), context.options.hidden(), 0, options.into()),
             (ready, combined, combinedWeights) ->
                 new Pull(handle, weights, ready, options.isLogFmt()).run(combined));
+    outputs.track(pending);
     if (!options.isHook()) {
       NormalCombiner.receiveOrClose(pending);
     }

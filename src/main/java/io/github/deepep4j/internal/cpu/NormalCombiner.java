@@ -34,14 +34,19 @@ final class NormalCombiner {
     Tensor y = request.y();
     int hidden = (int) y.size(1);
     Tensor weights = options.topkWeights();
-    context.startWaits("combine", options);
     // A region that was handed out has room for weights, whether or not the call has any.
     RegionPool.Lease handedOut = outputs.reclaim(y, handle.id);
+    String name = context.nextName("combine");
+    if (handedOut == null) {
+      outputs.requireFree(name);
+    }
+    outputs.receiveOverdue();
+    context.startWaits("combine", options);
     OutputLayout layout =
         layout(handle, hidden, handedOut != null || weights != null ? weightsPerRow(handle) : 0);
     RegionPool.Lease lease = handedOut;
     if (lease == null) {
-      lease = outputs.take(context.nextName("combine"), layout.bytes());
+      lease = outputs.take(name, layout.bytes());
       OffHeap.copy(y.address(), context.peers.own(lease.offset + layout.x()), y.byteSize());
     }
     if (weights != null) {
@@ -60,6 +65,7 @@ final class NormalCombiner {
                 handle.numTokens, hidden, weights == null ? 0 : handle.numTopk(), options.into()),
             (ready, combined, combinedWeights) ->
                 new Pull(handle, options, hidden, ready).run(combined, combinedWeights));
+    outputs.track(pending);
     if (!options.isHook()) {
       receiveOrClose(pending);
     }

@@ -118,7 +118,7 @@ final class NormalDispatcher {
       lease.tag = id.epoch();
       DispatchSend send = new DispatchSend(context, call, id);
       RegionLayout layout = layout(form, handle.resultRows);
-      boolean fits = context.regions.place(lease, layout.bytes());
+      boolean fits = place(lease, layout, id, call);
       BitSet granted = new BitSet();
       for (int peer = 0; peer < context.numRanks; peer++) {
         if (!context.peers.isMasked(peer)) {
@@ -160,6 +160,15 @@ final class NormalDispatcher {
     }
   }
 
+  /** Places the region of a cached dispatch, which has no counts to wait for. */
+  private boolean place(
+      RegionPool.Lease lease, RegionLayout layout, Messages.DispatchId id, CallDescriptor call) {
+    for (int peer = 0; context.windowLayout.isArena() && peer < context.numRanks; peer++) {
+      context.awaitCall(peer, id.epoch(), call);
+    }
+    return context.placeRegion(lease, layout.bytes());
+  }
+
   /** As a destination: grants every source its place, or says why not; null if not. */
   private @Nullable ReceivePlan decide(
       DispatchSend send,
@@ -179,7 +188,7 @@ final class NormalDispatcher {
           new ReceivePlan(
               counts, context.localExperts, form.rankMajor(), options.expertAlignment());
       RegionLayout layout = layout(form, resultRows(options, plan));
-      if (context.regions.place(lease, layout.bytes())) {
+      if (context.placeRegion(lease, layout.bytes())) {
         for (int source = 0; source < counts.length; source++) {
           if (counts[source] != null && !context.peers.isMasked(source)) {
             send.answer(
@@ -206,7 +215,8 @@ final class NormalDispatcher {
     Tensor into = options.into();
     Tensor scalesInto = options.scalesInto();
     rows = into == null ? rows : Math.min(rows, into.size(0));
-    return scalesInto == null ? rows : Math.min(rows, scalesInto.size(0));
+    rows = scalesInto == null ? rows : Math.min(rows, scalesInto.size(0));
+    return Math.min(rows, Integer.MAX_VALUE); // rows are numbered by int32
   }
 
   private static Messages.@Nullable Grant refusal(Messages.@Nullable Counts[] counts) {

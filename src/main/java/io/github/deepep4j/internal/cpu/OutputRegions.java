@@ -18,7 +18,13 @@ final class OutputRegions {
   private final int firstSlot;
 
   private final int slots;
+
+  /** Whether regions are of one arena with the dispatches'. */
+  private final boolean arena;
+
   private final List<HandedOut> handedOut = new ArrayList<>();
+  private final List<Entered> unreceived = new ArrayList<>();
+  private long combines;
 
   /**
    * A region that the caller fills.
@@ -29,24 +35,71 @@ final class OutputRegions {
    */
   private record HandedOut(RegionPool.Lease lease, Tensor rows, CpuHandleId handle) {}
 
-  OutputRegions(RankContext context, RegionPool pool, int firstSlot, int slots) {
+  /**
+   * A combine whose peers' outputs may still have to be read here.
+   *
+   * @param number among the combines of this mode
+   * @param result what reads them
+   */
+  private record Entered(long number, PendingCombine result) {}
+
+  OutputRegions(RankContext context, RegionPool pool, int firstSlot, int slots, boolean arena) {
     this.context = context;
     this.pool = pool;
     this.firstSlot = firstSlot;
     this.slots = slots;
+    this.arena = arena;
+  }
+
+  /**
+   * Refuses a combine that could only wait for this rank's own results.
+   *
+   * @throws IllegalStateException if every region is open here
+   */
+  void requireFree(String holder) {
+    discardUnused();
+    if (pool.isAllOpen()) {
+      throw pool.noneFree(holder);
+    }
+  }
+
+  /**
+   * Receives the combines that may not stay open any longer. A peer has a region for the coming
+   * combine for certain only if every rank has read the outputs of the one that came as many calls
+   * earlier as there are regions. Without this, ranks that leave different hooks open would wait
+   * for each other for ever. In an arena any outputs may be what fills it, so none stay unread.
+   */
+  void receiveOverdue() {
+    long newest = arena ? combines : combines - slots;
+    unreceived.removeIf(entered -> entered.result().isReceived() || entered.result().isClosed());
+    for (Entered entered : List.copyOf(unreceived)) {
+      if (entered.number() <= newest) {
+        entered.result().receive();
+      }
+    }
+  }
+
+  /** Remembers a combine that was entered. */
+  void track(PendingCombine result) {
+    unreceived.add(new Entered(combines++, result));
   }
 
   /**
    * Takes a region. If none is free, waits until the last reader elsewhere has finished with one
-   * whose combine was received here; which one, is up to the readers, who may receive in any order.
-   * Regions of results still open here are not waited for, because their readers may depend on this
-   * rank.
+   * whose combine was received here: the oldest, which every peer reads before it enters the coming
+   * combine, or another one, as readers may receive in any order. In an arena all of them are
+   * waited for, so that what fits, and where, does not depend on who is fast. Regions of results
+   * still open here are not waited for, because their readers may depend on this rank.
    *
    * @throws IllegalStateException if every region is open here, or an arena has no room
    */
   RegionPool.Lease take(String holder, long bytes) {
-    discardUnused();
     context.waits.startStage();
+    pool.settle();
+    for (RegionPool.Lease draining = pool.oldestDraining(); arena && draining != null; ) {
+      awaitReader(draining);
+      draining = pool.oldestDraining();
+    }
     while (true) {
       RegionPool.Lease lease = pool.tryOpen(holder);
       if (lease != null) {
@@ -55,7 +108,7 @@ final class OutputRegions {
         }
         pool.close(lease);
       }
-      RegionPool.Lease draining = pool.anyDraining();
+      RegionPool.Lease draining = pool.oldestDraining();
       if (draining == null) {
         throw lease == null
             ? pool.noneFree(holder)
@@ -68,14 +121,22 @@ final class OutputRegions {
                     + pool.largest()
                     + " are free beside the open results");
       }
-      int reader = draining.pending.nextSetBit(0);
-      context.waits.await(reader, Stage.READERS, pool::settle);
+      awaitReader(draining);
     }
+  }
+
+  /** Waits until some region is free, or the peer that was waited for is masked. */
+  private void awaitReader(RegionPool.Lease draining) {
+    int reader = draining.pending.nextSetBit(0);
+    context.waits.await(reader, Stage.READERS, pool::settle);
   }
 
   /** Hands out a region to be filled in place. */
   Tensor handOut(CpuHandleId handle, OutputLayout layout, long... shape) {
-    RegionPool.Lease lease = take("input for the combine of " + handle.describe(), layout.bytes());
+    String holder = "input for the combine of " + handle.describe();
+    requireFree(holder);
+    receiveOverdue();
+    RegionPool.Lease lease = take(holder, layout.bytes());
     Tensor rows = context.tensor(lease, layout.x(), DType.BF16, shape);
     handedOut.add(new HandedOut(lease, rows, handle));
     return rows;

@@ -219,6 +219,16 @@ final class RankContext {
     credits.moveTo(position.lowLatencyDispatches(), returned);
   }
 
+  /**
+   * Gives a dispatch's lease its memory. In an arena, outputs that every peer has read are given
+   * back first, and every peer must have entered the call: it then reads no more of them before it
+   * is answered, so what fits, and where, does not depend on who is fast.
+   */
+  boolean placeRegion(RegionPool.Lease lease, long bytes) {
+    outputs.settle();
+    return regions.place(lease, bytes);
+  }
+
   void takeHandle() {
     int open = openHandles.get();
     if (open >= options.maxOpenHandles()) {

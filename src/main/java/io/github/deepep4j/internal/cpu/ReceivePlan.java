@@ -69,7 +69,7 @@ final class ReceivePlan {
       }
       long aligned = ((long) real + alignment - 1) / alignment * alignment;
       tokensPerExpert[expert] = rankMajor ? Math.toIntExact(aligned) : real;
-      end += aligned;
+      end += rankMajor ? 0 : aligned; // rank-major counts may be rounded up to more than int32
     }
     expertOffsets[localExperts] = Math.toIntExact(end);
     numReceived = rankMajor ? rows : expertOffsets[localExperts];

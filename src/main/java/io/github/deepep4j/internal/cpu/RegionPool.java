@@ -133,14 +133,25 @@ final class RegionPool {
     settle();
   }
 
-  /** A closed lease that peers still use, or null. */
-  @Nullable Lease anyDraining() {
+  /** Of the closed leases that peers still use the one with the lowest tag, or null. */
+  @Nullable Lease oldestDraining() {
+    Lease oldest = null;
     for (Lease lease : slots) {
-      if (lease != null && !lease.open) {
-        return lease;
+      if (lease != null && !lease.open && (oldest == null || lease.tag < oldest.tag)) {
+        oldest = lease;
       }
     }
-    return null;
+    return oldest;
+  }
+
+  /** Whether every slot is in use on this rank itself. */
+  boolean isAllOpen() {
+    for (Lease lease : slots) {
+      if (lease == null || !lease.open) {
+        return false;
+      }
+    }
+    return true;
   }
 
   int draining() {
