@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowable;
 
 import io.github.deepep4j.error.EpMaskedException;
+import io.github.deepep4j.fixtures.AllModes;
 import io.github.deepep4j.fixtures.BufferRanks;
 import io.github.deepep4j.fixtures.CountedRows;
 import io.github.deepep4j.fixtures.Stall;
@@ -31,30 +32,11 @@ final class MaskTest {
       OPTIONS.timeout(Duration.ofSeconds(1)).onTimeout(TimeoutPolicy.MASK);
 
   private static DispatchResult dispatch(BufferRanks.Rank my) {
-    return my.buffer.dispatch(ROWS.x(my.rank), ROWS.topkIdx(my.rank), ROWS.topkWeights(my.rank));
+    return AllModes.dispatch(ROWS, my.buffer, my.rank);
   }
 
-  /** One round of every mode; which sources and experts take part. */
   private static void round(BufferRanks.Rank my, Set<Integer> present) {
-    var first = dispatch(my);
-    try (var handle = first.handle()) {
-      ROWS.assertReceived(first, my.rank, present, NONE);
-      Tensor y = CountedRows.copyOfRows(first.x());
-      first.close();
-      try (var sums = my.buffer.combine(y, handle)) {
-        ROWS.assertCombined(sums.combined(), my.rank, present);
-      }
-      try (var cached = my.buffer.dispatch(ROWS.x(my.rank), handle, DispatchOptions.defaults())) {
-        ROWS.assertRows(cached.x(), ROWS.expected(my.rank, present), NONE);
-      }
-    }
-    try (var result = my.buffer.lowLatencyDispatch(ROWS.x(my.rank), ROWS.topkIdx(my.rank))) {
-      ROWS.assertReceived(result, my.rank, present);
-      Tensor y = CountedRows.copyOfRows(result.x());
-      try (var sums = my.buffer.lowLatencyCombine(y, ROWS.topkWeights(my.rank), result.handle())) {
-        ROWS.assertLowLatencyCombined(sums.combined(), my.rank, present);
-      }
-    }
+    AllModes.round(ROWS, my.buffer, my.rank, present);
   }
 
   private static EpMaskedException masked(ThrowingCallable call) {

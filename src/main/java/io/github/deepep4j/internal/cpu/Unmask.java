@@ -2,6 +2,7 @@ package io.github.deepep4j.internal.cpu;
 
 import io.github.deepep4j.error.EpException;
 import io.github.deepep4j.error.EpTimeoutException;
+import java.util.Arrays;
 import java.util.BitSet;
 import org.jspecify.annotations.Nullable;
 
@@ -13,14 +14,14 @@ import org.jspecify.annotations.Nullable;
  * call again.
  *
  * <p>A join's tag is {@code 2·attempt + step} of its writer, so it only grows; a reader waits for
- * one larger than what it has used up. A rank that gives up retracts its join.
+ * one larger than what it has used up. A rank that gives up retracts its join and says for whom it
+ * waited, so that the others give up with it and name the same rank.
  *
  * <p>The returning rank cannot know whom the others have masked besides it. They say so in their
  * joins; whoever is masked by one of them is not waited for, and masked here too at the end.
  */
 final class Unmask {
   private static final String OPERATION = "unmask";
-  private static final long RETRACTED = 0;
 
   /**
    * How far a rank has come in the sequence of calls.
@@ -51,12 +52,15 @@ final class Unmask {
   private final RankContext context;
   private final Peers peers;
   private final long[] usedTag;
+  private final boolean[] hasJoined;
   private long attempt;
+  private int culprit;
 
   Unmask(RankContext context) {
     this.context = context;
     this.peers = context.peers;
     this.usedTag = new long[context.numRanks];
+    this.hasJoined = new boolean[context.numRanks];
   }
 
   /** Runs this rank's part; {@code returning} may be this rank itself. */
@@ -64,6 +68,8 @@ final class Unmask {
     attempt++;
     BitSet told = audience(returning);
     boolean done = false;
+    culprit = context.rank;
+    Arrays.fill(hasJoined, false);
     context.waits.enter(OPERATION, context.options.timeout().toNanos());
     try {
       var own = new Join(2 * attempt, returning, context.position(), masks());
@@ -79,7 +85,7 @@ final class Unmask {
       done = true;
     } finally {
       if (!done) {
-        each(told, peer -> context.messages.publishJoinTag(peer, RETRACTED));
+        each(told, peer -> context.messages.publishJoinTag(peer, -1L - culprit));
       }
     }
   }
@@ -122,7 +128,7 @@ final class Unmask {
         () -> {
           readJoins(returning, joins);
           int missing = missing(returning, joins);
-          return missing < 0 || isOver(missing);
+          return missing < 0 || isOver(missing) || hasRetracted(missing);
         });
     int missing = missing(returning, joins);
     if (missing >= 0) {
@@ -136,6 +142,7 @@ final class Unmask {
       Join join = peer == context.rank ? null : context.messages.readJoin(peer);
       boolean valid = join != null && join.tag() > usedTag[peer] && join.returning() == returning;
       joins[peer] = valid ? join : null;
+      hasJoined[peer] |= valid;
     }
   }
 
@@ -167,6 +174,11 @@ final class Unmask {
     return !isOver(peer);
   }
 
+  /** Whether a rank had joined this rank's attempt and has given up. */
+  private boolean hasRetracted(int peer) {
+    return hasJoined[peer] && context.messages.joinedTag(peer) < 0;
+  }
+
   /** Whether a rank comes no more. */
   private boolean isOver(int peer) {
     return peers.hasClosed(peer) || peers.knownDead(peer);
@@ -189,19 +201,19 @@ final class Unmask {
             return tag == second || tag != join.tag() || isOver(peer);
           });
       if (context.messages.joinedTag(peer) != second) {
-        throw gaveUp(peer, "it joined and gave up");
+        throw gaveUp(peer, "it joined and did not go on");
       }
     }
   }
 
   private EpException gaveUp(int peer, String detail) {
-    return new EpTimeoutException(
-        context.rank,
-        OPERATION,
-        context.rank,
-        peer,
-        Stage.UNMASK.text,
-        isOver(peer) ? "it has closed its buffer or ended" : detail);
+    long tag = context.messages.joinedTag(peer);
+    boolean retracted = hasJoined[peer] && tag < 0;
+    int origin = retracted ? peer : context.rank;
+    culprit = retracted ? (int) (-1 - tag) : peer;
+    String how =
+        retracted ? "reported by rank " + peer : isOver(peer) ? "it has closed or ended" : detail;
+    return new EpTimeoutException(context.rank, OPERATION, origin, culprit, Stage.UNMASK.text, how);
   }
 
   /** All members are in this call, so nobody can write to a region that is not granted anew. */
