@@ -20,7 +20,7 @@ mvn -B -ntp -q "${maven_args[@]}" -Dspotless.check.skip=true -f "$root/pom.xml" 
   dependency:build-classpath -DincludeScope=test -Dmdep.outputFile="$root/target/demo.classpath"
 
 # The JVM warns of the incubating module once; without it, row sums are slower and nothing else changes.
-command=("$java" --add-modules jdk.incubator.vector
+command=("$java" --add-modules jdk.incubator.vector --enable-native-access=ALL-UNNAMED
   -cp "$root/target/classes:$root/target/test-classes:$(cat "$root/target/demo.classpath")"
   io.github.deepep4j.examples.training.Demo --root "$root")
 
