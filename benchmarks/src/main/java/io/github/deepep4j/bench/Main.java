@@ -50,8 +50,23 @@ public final class Main {
     try {
       run(line);
     } catch (RunnerException failed) {
-      System.err.println("bench: " + failed.getMessage() + "; see " + line.log());
+      System.err.println("bench: " + reason(failed) + "; see " + line.log());
       System.exit(1);
+    }
+  }
+
+  /** What lies deepest: JMH wraps a benchmark's failure several times, also as suppressed. */
+  private static String reason(Throwable failure) {
+    Throwable deepest = failure;
+    while (true) {
+      Throwable next = deepest.getCause();
+      if (next == null && deepest.getSuppressed().length > 0) {
+        next = deepest.getSuppressed()[0];
+      }
+      if (next == null) {
+        return deepest.toString();
+      }
+      deepest = next;
     }
   }
 
