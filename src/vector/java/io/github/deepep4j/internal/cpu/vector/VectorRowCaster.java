@@ -4,7 +4,6 @@ import io.github.deepep4j.internal.cpu.RowCaster;
 import io.github.deepep4j.internal.numeric.Bf16;
 import io.github.deepep4j.internal.numeric.Fp8Cast;
 import io.github.deepep4j.internal.numeric.Fp8E4m3;
-import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorOperators;
@@ -18,10 +17,13 @@ import jdk.incubator.vector.VectorSpecies;
  * are stored.
  *
  * <p>A group with a NaN or an infinity is left to the scalar cast, so that no lane here has either.
+ *
+ * <p>The same steps are written out for even and odd elements, because no vector may be passed to a
+ * method here: one that the JIT happens not to inline gets its vectors as heap objects, 57 KB for
+ * one row, and the cast takes several times as long.
  */
 public final class VectorRowCaster implements RowCaster {
   private static final VectorSpecies<Integer> INTS = IntVector.SPECIES_PREFERRED;
-  private static final VectorSpecies<Float> FLOATS = FloatVector.SPECIES_PREFERRED;
   private static final VectorSpecies<Short> PAIRS = ShortVector.SPECIES_PREFERRED;
 
   /** Half as wide: the low halves of a word vector. */
@@ -29,6 +31,8 @@ public final class VectorRowCaster implements RowCaster {
       VectorSpecies.of(short.class, VectorShape.forBitSize(INTS.vectorBitSize() / 2));
 
   private static final int EXPONENT_SHIFT = 23;
+  private static final int SMALLEST = Fp8E4m3.SMALLEST_NORMAL_EXPONENT;
+  private static final int DROPPED = Fp8E4m3.DROPPED_BITS;
 
   /** Made by name. */
   public VectorRowCaster() {}
@@ -55,36 +59,46 @@ public final class VectorRowCaster implements RowCaster {
     return largest.reduceLanes(VectorOperators.MAX);
   }
 
+  /** {@link Fp8E4m3#fromFloat} of a group's values times the multiplier; none is NaN. */
   private static void round(short[] row, int first, float multiplier, byte[] codes) {
-    FloatVector factor = FloatVector.broadcast(FLOATS, multiplier);
     for (int i = first; i < first + Fp8Cast.GROUP_CHANNELS; i += PAIRS.length()) {
       IntVector pair = ShortVector.fromArray(PAIRS, row, i).reinterpretAsInts();
-      IntVector even = pair.lanewise(VectorOperators.LSHL, 16);
-      IntVector evenCode = code(even.reinterpretAsFloats().mul(factor).reinterpretAsInts());
-      IntVector odd = pair.and(0xFFFF_0000);
-      IntVector oddCode = code(odd.reinterpretAsFloats().mul(factor).reinterpretAsInts());
-      IntVector both = evenCode.or(oddCode.lanewise(VectorOperators.LSHL, 8));
-      both.convertShape(VectorOperators.I2S, CODE_PAIRS, 0)
+
+      IntVector even =
+          pair.lanewise(VectorOperators.LSHL, 16)
+              .reinterpretAsFloats()
+              .mul(multiplier)
+              .reinterpretAsInts();
+      IntVector clamped = even.and(0x7FFF_FFFF).min(Fp8E4m3.MAX_BITS);
+      IntVector exponent = clamped.lanewise(VectorOperators.LSHR, EXPONENT_SHIFT).max(SMALLEST);
+      IntVector grid = exponent.add(DROPPED).lanewise(VectorOperators.LSHL, EXPONENT_SHIFT);
+      IntVector steps =
+          clamped.reinterpretAsFloats().add(grid.reinterpretAsFloats()).reinterpretAsInts();
+      IntVector evenCode =
+          exponent
+              .sub(SMALLEST)
+              .lanewise(VectorOperators.LSHL, 3)
+              .add(steps.sub(grid))
+              .or(even.lanewise(VectorOperators.LSHR, 24).and(0x80));
+
+      IntVector odd =
+          pair.and(0xFFFF_0000).reinterpretAsFloats().mul(multiplier).reinterpretAsInts();
+      clamped = odd.and(0x7FFF_FFFF).min(Fp8E4m3.MAX_BITS);
+      exponent = clamped.lanewise(VectorOperators.LSHR, EXPONENT_SHIFT).max(SMALLEST);
+      grid = exponent.add(DROPPED).lanewise(VectorOperators.LSHL, EXPONENT_SHIFT);
+      steps = clamped.reinterpretAsFloats().add(grid.reinterpretAsFloats()).reinterpretAsInts();
+      IntVector oddCode =
+          exponent
+              .sub(SMALLEST)
+              .lanewise(VectorOperators.LSHL, 3)
+              .add(steps.sub(grid))
+              .or(odd.lanewise(VectorOperators.LSHR, 24).and(0x80));
+
+      evenCode
+          .or(oddCode.lanewise(VectorOperators.LSHL, 8))
+          .convertShape(VectorOperators.I2S, CODE_PAIRS, 0)
           .reinterpretAsBytes()
           .intoArray(codes, i);
     }
-  }
-
-  /** {@link Fp8E4m3#fromFloat} of a value that is not NaN. */
-  private static IntVector code(IntVector bits) {
-    IntVector clamped = bits.and(0x7FFF_FFFF).min(Fp8E4m3.MAX_BITS);
-    IntVector exponent =
-        clamped
-            .lanewise(VectorOperators.LSHR, EXPONENT_SHIFT)
-            .max(Fp8E4m3.SMALLEST_NORMAL_EXPONENT);
-    IntVector grid =
-        exponent.add(Fp8E4m3.DROPPED_BITS).lanewise(VectorOperators.LSHL, EXPONENT_SHIFT);
-    IntVector steps =
-        clamped.reinterpretAsFloats().add(grid.reinterpretAsFloats()).reinterpretAsInts().sub(grid);
-    return exponent
-        .sub(Fp8E4m3.SMALLEST_NORMAL_EXPONENT)
-        .lanewise(VectorOperators.LSHL, 3)
-        .add(steps)
-        .or(bits.lanewise(VectorOperators.LSHR, 24).and(0x80));
   }
 }
