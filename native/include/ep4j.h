@@ -1,0 +1,373 @@
+/*
+ * DeepEP4J's native library: one rank's end of an expert-parallel buffer on a CUDA device.
+ *
+ * A buffer owns one window of device memory that its peers can address, and issues kernels on the
+ * caller's streams. It allocates nothing after ep4j_buffer_create, never waits for the device
+ * except in functions that say so, and decides nothing that the caller can decide on the host: the
+ * caller chooses free regions, outputs and handles (small integers), and keeps the rules that need
+ * knowledge of its own objects.
+ *
+ * Conventions
+ *  - C99; no C++, CUDA or JNI type. Device addresses are void*, streams are cudaStream_t as void*.
+ *  - Every struct starts with struct_size, set by the caller to sizeof(the struct). A library that
+ *    knows a longer struct refuses a shorter one by name.
+ *  - Every function returns a status; ep4j_last_error() has the text of this thread's last failure.
+ *  - One thread at a time uses a buffer. Different buffers are independent.
+ *  - "Collective" functions are called by all ranks of a buffer, in the same order.
+ */
+#ifndef EP4J_H_
+#define EP4J_H_
+
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define EP4J_API
+#else
+#define EP4J_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define EP4J_ABI_VERSION 1
+#define EP4J_MAX_RANKS 32
+#define EP4J_MAX_TOPK 32
+#define EP4J_MAX_REGIONS 64
+#define EP4J_MAX_OUTPUTS 16
+#define EP4J_WINDOW_NAME_BYTES 192
+
+typedef enum ep4j_status {
+  EP4J_OK = 0,
+  EP4J_PENDING = 1,          /* not there yet; ask again */
+  EP4J_INVALID_ARGUMENT = 2, /* a rule was broken; nothing was issued */
+  EP4J_NO_DEVICE = 3,        /* no driver, or no usable device */
+  EP4J_CUDA_ERROR = 4,       /* the CUDA runtime refused something */
+  EP4J_INTERNAL = 5          /* a bug in this library */
+} ep4j_status;
+
+/* Element type of rows. */
+typedef enum ep4j_dtype { EP4J_BF16 = 0, EP4J_FP8_E4M3 = 1 } ep4j_dtype;
+
+/* Cast of BF16 rows to E4M3 on their way out, one scale per 128 channels. */
+typedef enum ep4j_cast {
+  EP4J_CAST_NONE = 0,
+  EP4J_CAST_PLAIN = 1,
+  EP4J_CAST_ROUNDED = 2,
+  EP4J_CAST_UE8M0 = 3
+} ep4j_cast;
+
+/* Order of received rows. */
+typedef enum ep4j_order { EP4J_RANK_MAJOR = 0, EP4J_EXPERT_MAJOR = 1 } ep4j_order;
+
+/* How rows are copied. AUTO takes the bulk-copy engine where the device has one. */
+typedef enum ep4j_copy_path {
+  EP4J_COPY_AUTO = 0,
+  EP4J_COPY_LOAD_STORE = 1,
+  EP4J_COPY_BULK = 2
+} ep4j_copy_path;
+
+/* What a collective call came to on this rank. */
+typedef enum ep4j_verdict {
+  EP4J_SENT = 0,     /* granted by every destination */
+  EP4J_OVERFLOW = 1, /* some destination has too little room: every rank dropped the call */
+  EP4J_REFUSED = 2,  /* some rank's routing is bad: every rank dropped the call */
+  EP4J_ABORTED = 3   /* this rank gave up: see the error record */
+} ep4j_verdict;
+
+/* What a device reports; see ep4j_error. */
+typedef enum ep4j_fault {
+  EP4J_FAULT_NONE = 0,
+  EP4J_FAULT_TIMEOUT = 1,     /* peer did not do its part of stage before the deadline */
+  EP4J_FAULT_PEER_FAILED = 2, /* origin gave up on culprit */
+  EP4J_FAULT_MISMATCH = 3,    /* peer is in a different call */
+  EP4J_FAULT_MASKED = 4,      /* peer has masked this rank */
+  EP4J_FAULT_OVERFLOW = 5,    /* a bounded call was dropped: needed and capacity of peer */
+  EP4J_FAULT_REFUSED = 6,     /* a bounded call was dropped: rule, token and value of peer */
+  EP4J_FAULT_OVERTAKEN = 7    /* peer's word is of a later call */
+} ep4j_fault;
+
+/* What a rank waits for from a peer. */
+typedef enum ep4j_stage {
+  EP4J_STAGE_CALL = 0,    /* the peer enters the same call */
+  EP4J_STAGE_COUNTS = 1,  /* how many rows the peer has for this rank */
+  EP4J_STAGE_GRANT = 2,   /* where the peer lets this rank write */
+  EP4J_STAGE_ARRIVAL = 3, /* the peer's rows are at their place */
+  EP4J_STAGE_OUTPUT = 4,  /* the peer's expert outputs may be read */
+  EP4J_STAGE_READERS = 5  /* the peer has read this rank's expert outputs */
+} ep4j_stage;
+
+/* Why a routing is refused. */
+typedef enum ep4j_routing_rule {
+  EP4J_ROUTING_GOOD = 0,
+  EP4J_ROUTING_OUT_OF_RANGE = 1, /* an index outside -1 .. num_experts - 1 */
+  EP4J_ROUTING_TWICE = 2         /* an expert twice in one token */
+} ep4j_routing_rule;
+
+typedef struct ep4j_buffer ep4j_buffer;
+
+/* A device, as far as a caller has to know it. */
+typedef struct ep4j_device {
+  uint64_t struct_size;
+  char name[128];
+  unsigned char uuid[16];
+  int32_t compute_major;
+  int32_t compute_minor;
+  int32_t num_sms;
+  int32_t driver_version;  /* of CUDA, 1000 * major + 10 * minor */
+  int32_t runtime_version; /* of CUDA, the one in this library */
+  int32_t has_bulk_copy;   /* whether rows can go through the bulk-copy engine */
+  uint64_t total_bytes;
+} ep4j_device;
+
+/* What a buffer is made for; equal on all ranks but for rank and device. */
+typedef struct ep4j_buffer_config {
+  uint64_t struct_size;
+  int32_t device;
+  int32_t rank;
+  int32_t num_ranks;
+  int32_t num_experts;
+  int32_t max_tokens; /* per rank */
+  int32_t max_topk;
+  int32_t max_row_bytes; /* of x and of y */
+  int32_t num_regions;   /* dispatch results that can be open */
+  int32_t num_outputs;   /* combines that can be open */
+  int32_t max_handles;
+  int32_t copy_path;       /* ep4j_copy_path */
+  int32_t mask_on_timeout; /* 0: a timeout fails the buffer; 1: it masks the silent peer */
+  int64_t region_bytes;    /* of each region, see ep4j_region_bytes */
+  int64_t output_bytes;    /* of each output, see ep4j_output_bytes */
+} ep4j_buffer_config;
+
+/* Names a rank's window to its peers: an opaque record to be exchanged as it is. */
+typedef struct ep4j_window_name {
+  unsigned char bytes[EP4J_WINDOW_NAME_BYTES];
+} ep4j_window_name;
+
+/* What a region's rows carry. */
+typedef struct ep4j_region_form {
+  uint64_t struct_size;
+  int32_t order;       /* ep4j_order */
+  int32_t row_bytes;   /* of x on the wire */
+  int32_t scale_words; /* 4-byte words of scales per row */
+  int32_t num_topk;    /* 0 for a cached dispatch, which carries no metadata */
+  int32_t index_bytes; /* 4 or 8 */
+  int32_t reserved;
+  int64_t capacity_rows;
+} ep4j_region_form;
+
+/* One dispatch. Tensors are on the buffer's device, dense and row-major where not said otherwise.
+ */
+typedef struct ep4j_dispatch_call {
+  uint64_t struct_size;
+  const void* x;      /* [num_tokens, hidden] BF16 or E4M3, 16-byte aligned */
+  const void* scales; /* [num_tokens, scale_words] 4-byte words, or NULL */
+  int64_t scale_stride_token;
+  int64_t scale_stride_word;
+  const void* topk_idx;      /* [num_tokens, num_topk] int32 or int64; NULL: repeat the handle's */
+  const float* topk_weights; /* [num_tokens, num_topk], or NULL for zeros */
+  int32_t num_tokens;
+  int32_t hidden;      /* elements of a row */
+  int32_t dtype;       /* ep4j_dtype of x */
+  int32_t cast;        /* ep4j_cast */
+  int32_t scale_words; /* of the scales given; ignored with a cast */
+  int32_t index_bytes; /* 4 or 8 */
+  int32_t num_topk;
+  int32_t order;         /* ep4j_order */
+  int32_t alignment;     /* of expert counts or groups, >= 1 */
+  int32_t zero_fill;     /* expert-major: padding rows are all zero */
+  int32_t bounded;       /* 1: the result has exactly capacity_rows rows, no host counts */
+  int32_t region;        /* a free one, 0 .. num_regions - 1 */
+  int32_t handle;        /* counted: a free one to be filled; cached: the one to repeat */
+  int32_t num_sms;       /* blocks of the sending kernel; 0 for the default */
+  int64_t capacity_rows; /* rows of the region in this call */
+  int64_t timeout_nanos;
+  uint64_t ticket; /* counted and not bounded: names the counts, never 0 */
+} ep4j_dispatch_call;
+
+/* Where the result of a dispatch lies; NULL where the form has no such tensor. */
+typedef struct ep4j_dispatch_result {
+  uint64_t struct_size;
+  void* x;                    /* [capacity_rows, row_bytes] */
+  void* scales;               /* [capacity_rows, scale_words] */
+  void* topk_idx;             /* rank-major [capacity_rows, num_topk] */
+  float* topk_weights;        /* rank-major [capacity_rows, num_topk] */
+  int32_t* source_token;      /* [capacity_rows] */
+  int32_t* rank_prefix;       /* rank-major [num_ranks] */
+  int32_t* expert_offsets;    /* expert-major [local experts + 1] */
+  float* weight;              /* expert-major [capacity_rows] */
+  int32_t* source_rank;       /* expert-major [capacity_rows] */
+  int32_t* topk_slot;         /* expert-major [capacity_rows] */
+  int32_t* tokens_per_expert; /* [local experts] */
+  int32_t* num_received;      /* [1] */
+} ep4j_dispatch_result;
+
+/* What a counted, unbounded dispatch tells the host. */
+typedef struct ep4j_counts {
+  uint64_t struct_size;
+  int32_t verdict;      /* ep4j_verdict */
+  int32_t num_received; /* padding included */
+  int32_t origin;       /* rank that overflowed, or whose routing is refused */
+  int32_t rule;         /* ep4j_routing_rule */
+  int64_t needed;
+  int64_t capacity;
+  int32_t token;
+  int32_t reserved;
+  int64_t value;
+} ep4j_counts;
+
+/* The sending half of one combine. */
+typedef struct ep4j_combine_call {
+  uint64_t struct_size;
+  const void* y; /* [rows, hidden] BF16; the output's own memory or to be copied there */
+  const float* topk_weights; /* rank-major [rows, num_topk], expert-major [rows]; or NULL */
+  int32_t handle;
+  int32_t output; /* 0 .. num_outputs - 1; free, or the one that y lies in */
+  int32_t rows;   /* of the dispatch's result */
+  int32_t hidden;
+  int32_t weighted; /* expert-major: multiply by the dispatch's gate weights */
+  int32_t num_sms;  /* blocks of the staging kernel; 0 for the default */
+  int64_t timeout_nanos;
+} ep4j_combine_call;
+
+/* The receiving half of one combine. */
+typedef struct ep4j_combine_receive_call {
+  uint64_t struct_size;
+  void* out;          /* [num_tokens, hidden] BF16 */
+  float* out_weights; /* [num_tokens, num_topk], or NULL; given if topk_weights were */
+  const void* bias0;  /* [num_tokens, hidden] BF16, or NULL */
+  const void* bias1;  /* as bias0; only with it */
+  int32_t handle;
+  int32_t output; /* of the sending half */
+  int32_t hidden;
+  int32_t weighted;
+  int32_t num_sms; /* blocks of the summing kernel; 0 for the default */
+  int32_t reserved;
+  int64_t timeout_nanos;
+} ep4j_combine_receive_call;
+
+/* Counts of one routing. */
+typedef struct ep4j_layout_call {
+  uint64_t struct_size;
+  const void* topk_idx;       /* [num_tokens, num_topk] */
+  int32_t* tokens_per_rank;   /* [num_ranks] */
+  int32_t* tokens_per_expert; /* [num_experts] */
+  uint8_t* is_token_in_rank;  /* [num_tokens, num_ranks] 0 or 1 */
+  int32_t num_tokens;
+  int32_t num_topk;
+  int32_t index_bytes;
+  int32_t reserved;
+} ep4j_layout_call;
+
+/* What a device reported first since the last call of ep4j_error. */
+typedef struct ep4j_error_record {
+  uint64_t struct_size;
+  int32_t fault;  /* ep4j_fault */
+  int32_t stage;  /* ep4j_stage */
+  int32_t peer;   /* the silent, mismatching or masking rank; the origin of a refusal */
+  int32_t origin; /* rank that saw it first */
+  int32_t region; /* region or output, -1 where there is none */
+  int32_t rule;   /* ep4j_routing_rule */
+  int64_t token;
+  int64_t value;
+  uint64_t expected; /* epoch waited for */
+  uint64_t seen;     /* epoch found */
+  int64_t needed;
+  int64_t capacity;
+  uint64_t own_call[4]; /* of a mismatch: the words of both calls */
+  uint64_t peer_call[4];
+} ep4j_error_record;
+
+/* EP4J_ABI_VERSION of the library that is loaded. */
+EP4J_API int32_t ep4j_abi_version(void);
+
+/* Text of this thread's last failure; never NULL; valid until the thread's next call. */
+EP4J_API const char* ep4j_last_error(void);
+
+/* Devices that a buffer can be made on. EP4J_NO_DEVICE, with the reason, where there are none. */
+EP4J_API ep4j_status ep4j_device_count(int32_t* count);
+
+/* Describes a device. */
+EP4J_API ep4j_status ep4j_device_info(int32_t device, ep4j_device* info);
+
+/* Bytes that a region needs for a form; needs no device. */
+EP4J_API ep4j_status ep4j_region_bytes(const ep4j_region_form* form, int32_t num_ranks,
+                                       int32_t num_experts, int64_t* bytes);
+
+/* Bytes that an output needs: weights_per_row is num_topk in rank-major order, 1 in expert-major.
+ */
+EP4J_API ep4j_status ep4j_output_bytes(int64_t rows, int32_t hidden, int32_t weights_per_row,
+                                       int64_t* bytes);
+
+/* Makes one rank's end, not yet connected. Waits for the device. */
+EP4J_API ep4j_status ep4j_buffer_create(const ep4j_buffer_config* config, ep4j_buffer** buffer);
+
+/* Names the window, for the peers. */
+EP4J_API ep4j_status ep4j_buffer_window(ep4j_buffer* buffer, ep4j_window_name* name);
+
+/* Maps the peers' windows; names is [num_ranks], in rank order. */
+EP4J_API ep4j_status ep4j_buffer_connect(ep4j_buffer* buffer, const ep4j_window_name* names);
+
+/* Unmaps the peers' windows, after this rank's work has ended. Waits for the device. */
+EP4J_API ep4j_status ep4j_buffer_disconnect(ep4j_buffer* buffer);
+
+/*
+ * Frees a disconnected buffer. With abandon_window the window stays allocated: for when a peer that
+ * may still write to it has not confirmed that it disconnected.
+ */
+EP4J_API ep4j_status ep4j_buffer_destroy(ep4j_buffer* buffer, int32_t abandon_window);
+
+/* Counts a routing; local. Entries outside 0 .. num_experts - 1 count nowhere. */
+EP4J_API ep4j_status ep4j_layout(ep4j_buffer* buffer, const ep4j_layout_call* call, void* stream);
+
+/*
+ * The sending half of a dispatch: collective. Its result is complete after ep4j_dispatch_receive;
+ * addresses are known at once.
+ */
+EP4J_API ep4j_status ep4j_dispatch(ep4j_buffer* buffer, const ep4j_dispatch_call* call,
+                                   ep4j_dispatch_result* result, void* stream);
+
+/* The receiving half: after it, on its stream, the region's contents may be read. */
+EP4J_API ep4j_status ep4j_dispatch_receive(ep4j_buffer* buffer, int32_t region,
+                                           int64_t timeout_nanos, void* stream);
+
+/*
+ * Waits at most wait_nanos on the host for what a counted dispatch tells; EP4J_PENDING if it has
+ * not come. tokens_per_expert is [local experts]: aligned counts in rank-major order, real ones in
+ * expert-major order.
+ */
+EP4J_API ep4j_status ep4j_dispatch_counts(ep4j_buffer* buffer, uint64_t ticket, int64_t wait_nanos,
+                                          ep4j_counts* counts, int32_t* tokens_per_expert);
+
+/* Readers enqueued on stream so far must finish before the region is used again. */
+EP4J_API ep4j_status ep4j_region_release(ep4j_buffer* buffer, int32_t region, void* stream);
+
+/*
+ * Hands an output's memory out: on stream, after this call, it may be written, because the readers
+ * of its last contents have finished. y is given whole to ep4j_combine, unmoved.
+ */
+EP4J_API ep4j_status ep4j_combine_input(ep4j_buffer* buffer, int32_t output, int64_t rows,
+                                        int32_t hidden, int64_t timeout_nanos, void** y,
+                                        void* stream);
+
+/* The sending half of a combine: collective. */
+EP4J_API ep4j_status ep4j_combine(ep4j_buffer* buffer, const ep4j_combine_call* call, void* stream);
+
+/* The receiving half: after it, on its stream, out may be read. */
+EP4J_API ep4j_status ep4j_combine_receive(ep4j_buffer* buffer,
+                                          const ep4j_combine_receive_call* call, void* stream);
+
+/* Masks a rank on this one: it is neither sent to nor waited for. Does not wait for the device. */
+EP4J_API ep4j_status ep4j_mask(ep4j_buffer* buffer, int32_t rank);
+
+/* Bit r is set if this rank has masked rank r, by ep4j_mask or on a timeout. */
+EP4J_API ep4j_status ep4j_masked(ep4j_buffer* buffer, uint32_t* ranks);
+
+/* Takes the first fault reported since the last call: fault is EP4J_FAULT_NONE if there is none. */
+EP4J_API ep4j_status ep4j_error(ep4j_buffer* buffer, ep4j_error_record* record);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* EP4J_H_ */

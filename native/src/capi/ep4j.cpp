@@ -1,0 +1,257 @@
+// The C ABI: checks pointers and struct sizes, turns exceptions into a status and a text.
+#include "ep4j.h"
+
+#include <memory>
+#include <string>
+
+#include "layout/output_layout.hpp"
+#include "runtime/buffer.hpp"
+
+struct ep4j_buffer {
+  explicit ep4j_buffer(const ep4j_buffer_config& config) : end(config) {}
+  ep4j::Buffer end;
+  int device = 0;
+};
+
+namespace {
+
+using ep4j::require;
+
+thread_local std::string last_error;
+
+template <class Action>
+ep4j_status guarded(Action action) {
+  last_error.clear();
+  try {
+    return action();
+  } catch (const ep4j::StatusError& error) {
+    last_error = error.what();
+    return error.status();
+  } catch (const std::exception& error) {
+    last_error = error.what();
+    return EP4J_INTERNAL;
+  } catch (...) {
+    last_error = "an exception that is no std::exception";
+    return EP4J_INTERNAL;
+  }
+}
+
+template <class Struct>
+void require_struct(const Struct* pointer, const char* name) {
+  require(pointer != nullptr, name, " must not be NULL");
+  require(pointer->struct_size == sizeof(Struct), name, " must have struct_size ", sizeof(Struct),
+          ": ", pointer->struct_size);
+}
+
+void require_given(const void* pointer, const char* name) {
+  require(pointer != nullptr, name, " must not be NULL");
+}
+
+cudaStream_t as_stream(void* stream) { return static_cast<cudaStream_t>(stream); }
+
+}  // namespace
+
+int32_t ep4j_abi_version(void) { return EP4J_ABI_VERSION; }
+
+const char* ep4j_last_error(void) { return last_error.c_str(); }
+
+ep4j_status ep4j_device_count(int32_t* count) {
+  return guarded([&] {
+    require_given(count, "count");
+    *count = ep4j::device_count();
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_device_info(int32_t device, ep4j_device* info) {
+  return guarded([&] {
+    require_struct(info, "info");
+    ep4j::describe_device(device, *info);
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_region_bytes(const ep4j_region_form* form, int32_t num_ranks, int32_t num_experts,
+                              int64_t* bytes) {
+  return guarded([&] {
+    require_struct(form, "form");
+    require_given(bytes, "bytes");
+    require(num_ranks >= 1 && num_experts % num_ranks == 0,
+            "num_experts must be a multiple of num_ranks ", num_ranks, ": ", num_experts);
+    require(form->capacity_rows >= 0, "capacity_rows must not be negative: ", form->capacity_rows);
+    ep4j::RegionLayout layout = {
+        {form->order, form->row_bytes, form->scale_words, form->num_topk, form->index_bytes},
+        num_ranks,
+        num_experts / num_ranks,
+        form->capacity_rows};
+    *bytes = layout.bytes();
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_output_bytes(int64_t rows, int32_t hidden, int32_t weights_per_row,
+                              int64_t* bytes) {
+  return guarded([&] {
+    require_given(bytes, "bytes");
+    require(rows >= 0 && hidden >= 0 && weights_per_row >= 0,
+            "rows, hidden and weights_per_row must not be negative: ", rows, ", ", hidden, ", ",
+            weights_per_row);
+    *bytes = ep4j::OutputLayout{rows, 2 * int64_t{hidden}, weights_per_row}.bytes();
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_buffer_create(const ep4j_buffer_config* config, ep4j_buffer** buffer) {
+  return guarded([&] {
+    require_struct(config, "config");
+    require_given(buffer, "buffer");
+    ep4j::device_count();  // NO_DEVICE before anything else
+    ep4j::DeviceScope scope(config->device);
+    auto made = std::make_unique<ep4j_buffer>(*config);
+    made->device = config->device;
+    *buffer = made.release();
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_buffer_window(ep4j_buffer* buffer, ep4j_window_name* name) {
+  return guarded([&] {
+    require_given(buffer, "buffer");
+    require_given(name, "name");
+    buffer->end.name_window(*name);
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_buffer_connect(ep4j_buffer* buffer, const ep4j_window_name* names) {
+  return guarded([&] {
+    require_given(buffer, "buffer");
+    require_given(names, "names");
+    buffer->end.connect(names);
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_buffer_disconnect(ep4j_buffer* buffer) {
+  return guarded([&] {
+    require_given(buffer, "buffer");
+    buffer->end.disconnect();
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_buffer_destroy(ep4j_buffer* buffer, int32_t abandon_window) {
+  return guarded([&] {
+    require_given(buffer, "buffer");
+    ep4j::DeviceScope scope(buffer->device);
+    if (abandon_window != 0) {
+      buffer->end.abandon_window();
+    }
+    delete buffer;
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_layout(ep4j_buffer* buffer, const ep4j_layout_call* call, void* stream) {
+  return guarded([&] {
+    require_given(buffer, "buffer");
+    require_struct(call, "call");
+    buffer->end.layout(*call, as_stream(stream));
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_dispatch(ep4j_buffer* buffer, const ep4j_dispatch_call* call,
+                          ep4j_dispatch_result* result, void* stream) {
+  return guarded([&] {
+    require_given(buffer, "buffer");
+    require_struct(call, "call");
+    require_struct(result, "result");
+    buffer->end.dispatch(*call, *result, as_stream(stream));
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_dispatch_receive(ep4j_buffer* buffer, int32_t region, int64_t timeout_nanos,
+                                  void* stream) {
+  return guarded([&] {
+    require_given(buffer, "buffer");
+    buffer->end.dispatch_receive(region, timeout_nanos, as_stream(stream));
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_dispatch_counts(ep4j_buffer* buffer, uint64_t ticket, int64_t wait_nanos,
+                                 ep4j_counts* counts, int32_t* tokens_per_expert) {
+  return guarded([&] {
+    require_given(buffer, "buffer");
+    require_struct(counts, "counts");
+    require_given(tokens_per_expert, "tokens_per_expert");
+    return buffer->end.dispatch_counts(ticket, wait_nanos, *counts, tokens_per_expert)
+               ? EP4J_OK
+               : EP4J_PENDING;
+  });
+}
+
+ep4j_status ep4j_region_release(ep4j_buffer* buffer, int32_t region, void* stream) {
+  return guarded([&] {
+    require_given(buffer, "buffer");
+    buffer->end.release_region(region, as_stream(stream));
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_combine_input(ep4j_buffer* buffer, int32_t output, int64_t rows, int32_t hidden,
+                               int64_t timeout_nanos, void** y, void* stream) {
+  return guarded([&] {
+    require_given(buffer, "buffer");
+    require_given(y, "y");
+    *y = buffer->end.combine_input(output, rows, hidden, timeout_nanos, as_stream(stream));
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_combine(ep4j_buffer* buffer, const ep4j_combine_call* call, void* stream) {
+  return guarded([&] {
+    require_given(buffer, "buffer");
+    require_struct(call, "call");
+    buffer->end.combine(*call, as_stream(stream));
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_combine_receive(ep4j_buffer* buffer, const ep4j_combine_receive_call* call,
+                                 void* stream) {
+  return guarded([&] {
+    require_given(buffer, "buffer");
+    require_struct(call, "call");
+    buffer->end.combine_receive(*call, as_stream(stream));
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_mask(ep4j_buffer* buffer, int32_t rank) {
+  return guarded([&] {
+    require_given(buffer, "buffer");
+    buffer->end.mask(rank);
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_masked(ep4j_buffer* buffer, uint32_t* ranks) {
+  return guarded([&] {
+    require_given(buffer, "buffer");
+    require_given(ranks, "ranks");
+    *ranks = buffer->end.masked();
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_error(ep4j_buffer* buffer, ep4j_error_record* record) {
+  return guarded([&] {
+    require_given(buffer, "buffer");
+    require_struct(record, "record");
+    buffer->end.take_fault(*record);
+    return EP4J_OK;
+  });
+}

@@ -1,0 +1,130 @@
+// Combine's three one-block kernels around its wide one.
+//
+//   kernel           grid     thread p   waits for              publishes
+//   await_readers    1 warp   rank p     read, of the output
+//   combine_publish  1 warp   rank p                            CallMessage, ReadyMessage
+//   await_outputs    1 warp   rank p     ready, of this epoch   (PullPlan)
+//
+// A peer may have published this epoch's outputs in any of its outputs, so a waiting lane looks at
+// all of them. An output is written again only after its readers have read it, so a record that was
+// seen stays until it is used.
+//
+// Invariant: combine_publish advances the epoch, once per call.
+#include "kernels/normal/combine_exchange.hpp"
+
+#include "device/load_kernels.cuh"
+#include "device/sync/call_agreement.cuh"
+
+namespace ep4j {
+namespace {
+
+__global__ void __launch_bounds__(kWarpLanes)
+    await_readers_kernel(const __grid_constant__ ReadersParams params) {
+  const RankView& view = params.view;
+  if (view.state->failed != 0) {
+    return;
+  }
+  const uint64_t epoch = view.state->output_epochs[params.output];
+  PeerWait(view).await({EP4J_STAGE_READERS, params.output, epoch}, all_ranks(view),
+                       [&](uint64_t& seen) {
+                         seen = ptx::load_acquire_system(
+                             view.own<uint64_t>(view.control.read(params.output, lane_index())));
+                         return seen >= epoch ? Look::kThere : Look::kNotYet;
+                       });
+}
+
+__global__ void __launch_bounds__(kWarpLanes)
+    combine_publish_kernel(const __grid_constant__ PublishParams params) {
+  const RankView& view = params.view;
+  const int peer = lane_index();
+  if (view.state->failed != 0) {
+    return;
+  }
+  const uint64_t epoch = view.state->epoch + 1;
+  if (peer < view.num_ranks && !is_masked(view, peer)) {
+    CallWords words = params.words;
+    words.handle = *params.handle_id;
+    Published<ReadyMessage> ready{
+        view.at<ReadyMessage>(peer, view.control.ready(params.output, view.rank))};
+    ready.record->x_offset = params.message.x_offset;
+    ready.record->weights_offset = params.message.weights_offset;
+    publish_call(view, epoch, words, peer);
+    ready.publish(epoch);
+  }
+  __syncwarp();
+  if (peer == 0) {
+    view.state->output_epochs[params.output] = epoch;
+    view.state->epoch = epoch;
+  }
+}
+
+// Output in which a peer published an epoch, or -1.
+__device__ int find_output(const RankView& view, uint64_t epoch, int peer) {
+  for (int output = 0; output < view.control.outputs; output++) {
+    Published<ReadyMessage> ready{view.own<ReadyMessage>(view.control.ready(output, peer))};
+    if (ready.seen() == epoch) {
+      return output;
+    }
+  }
+  return -1;
+}
+
+__global__ void __launch_bounds__(kWarpLanes)
+    await_outputs_kernel(const __grid_constant__ OutputsParams params) {
+  const RankView& view = params.view;
+  const int peer = lane_index();
+  LocalState& state = *view.state;
+  if (state.failed != 0) {
+    return;
+  }
+  const uint64_t epoch = state.output_epochs[params.output];
+  CallWords words = params.words;
+  words.handle = *params.handle_id;
+  int found = -1;
+  WaitSite site = {EP4J_STAGE_OUTPUT, params.output, epoch};
+  WaitOutcome outcome = PeerWait(view).await(site, all_ranks(view), [&](uint64_t& seen) {
+    Look call = look_at_call(view, epoch, words, peer, seen);
+    if (call == Look::kMismatch || call == Look::kNotYet) {
+      return call;
+    }
+    found = find_output(view, epoch, peer);
+    return found >= 0 ? Look::kThere : Look::kNotYet;
+  });
+  if (peer < view.num_ranks) {
+    PeerOutput output = {};
+    if (!outcome.gave_up && (outcome.arrived >> peer & 1) != 0) {
+      const ReadyMessage* ready = view.own<ReadyMessage>(view.control.ready(found, peer));
+      output.x = view.at<char>(peer, ready->x_offset);
+      output.weights = view.at<float>(peer, ready->weights_offset);
+      output.read = view.at<uint64_t>(peer, view.control.read(found, view.rank));
+    }
+    state.pull.outputs[peer] = output;
+  }
+  if (peer == 0) {
+    state.pull.epoch = epoch;
+    state.pull.verdict = outcome.gave_up ? EP4J_ABORTED : EP4J_SENT;
+  }
+}
+
+}  // namespace
+
+cudaError_t load_combine_exchange() {
+  return load_kernels(await_readers_kernel, combine_publish_kernel, await_outputs_kernel);
+}
+
+cudaError_t launch_await_readers(const ReadersParams& params, cudaStream_t stream) {
+  await_readers_kernel<<<1, kWarpLanes, 0, stream>>>(params);
+  return cudaGetLastError();
+}
+
+cudaError_t launch_combine_publish(const PublishParams& params, cudaStream_t stream) {
+  combine_publish_kernel<<<1, kWarpLanes, 0, stream>>>(params);
+  return cudaGetLastError();
+}
+
+cudaError_t launch_await_outputs(const OutputsParams& params, cudaStream_t stream) {
+  await_outputs_kernel<<<1, kWarpLanes, 0, stream>>>(params);
+  return cudaGetLastError();
+}
+
+}  // namespace ep4j

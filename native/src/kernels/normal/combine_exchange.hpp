@@ -1,0 +1,42 @@
+// Tells peers where this rank's expert outputs lie, and waits for theirs.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include "layout/rank_view.hpp"
+
+namespace ep4j {
+
+struct ReadersParams {
+  RankView view;
+  int32_t output;
+};
+
+struct PublishParams {
+  RankView view;
+  CallWords words;  // but for the handle, which the device knows
+  const uint64_t* handle_id;
+  ReadyMessage message;  // but for the tag
+  int32_t output;
+};
+
+struct OutputsParams {
+  RankView view;
+  CallWords words;
+  const uint64_t* handle_id;
+  int32_t output;  // of this rank, in this call
+};
+
+// Loads the kernels of this file, so that no launch does.
+cudaError_t load_combine_exchange();
+
+// An output may be written again: every peer has read its last contents.
+cudaError_t launch_await_readers(const ReadersParams& params, cudaStream_t stream);
+
+// The sending half of a combine.
+cudaError_t launch_combine_publish(const PublishParams& params, cudaStream_t stream);
+
+// What the summing kernel has to know.
+cudaError_t launch_await_outputs(const OutputsParams& params, cudaStream_t stream);
+
+}  // namespace ep4j

@@ -1,0 +1,222 @@
+// Negotiate: counts out, counts in, grants out, grants in.
+//
+// As a destination this rank decides alone: it takes prefix sums over its sources in rank order and
+// tells each one where its rows begin, or why nothing may be sent. As a source it follows what each
+// destination says. Any OVERFLOW or REFUSED makes every rank drop the call alike, because every
+// destination tells every source. A cached call has no counts, but waits for grants all the same: a
+// grant also says that the destination's region is free.
+//
+//   grid   1 block: it may wait, and it alone gives the verdict
+//   phase           threads                waits for   publishes
+//   publish_counts  a warp per peer                    CallMessage, CountsMessage
+//   await_counts    warp 0, lane p         counts
+//   decide          all                                (the handle's receive plan)
+//   publish_grants  a warp per peer                    GrantMessage
+//   await_grants    warp 0, lane p         grants
+//   conclude        all                                SendPlan, result counts, HostCounts
+//
+// Invariant: the epoch advances at the end of conclude, once per call, whatever came of it.
+#include "kernels/normal/negotiate.hpp"
+
+#include "device/load_kernels.cuh"
+#include "device/sync/call_agreement.cuh"
+#include "kernels/normal/conclusion.cuh"
+#include "kernels/normal/decision.cuh"
+
+namespace ep4j {
+namespace {
+
+// All lanes of a warp.
+__device__ Refusal own_refusal(const NegotiateParams& params) {
+  static_assert(kMaxRanks == kWarpLanes, "one lane reads what one checking block found");
+  uint64_t first = params.view.state->refusals[lane_index()];
+  for (int distance = 1; distance < kWarpLanes; distance *= 2) {
+    first = min(first, __shfl_xor_sync(kAllLanes, first, distance));
+  }
+  if (first == BadChoice::kNone) {
+    return {EP4J_ROUTING_GOOD, 0, 0};
+  }
+  int64_t index = BadChoice::index(first);
+  int64_t value = params.layout.form.index_bytes == 8
+                      ? static_cast<const int64_t*>(params.topk_idx)[index]
+                      : static_cast<const int32_t*>(params.topk_idx)[index];
+  return {BadChoice::rule(first), static_cast<int32_t>(index / params.layout.form.num_topk), value};
+}
+
+// One thread.
+__device__ void enter_call(const NegotiateParams& params, Negotiation& shared) {
+  const LocalState& state = *params.view.state;
+  shared.epoch = state.epoch + 1;
+  shared.ordinal = state.dispatches + 1;
+  shared.words = params.words;
+  if (params.counted == 0) {
+    shared.words.handle = *params.handle.id;
+  }
+  shared.gave_up = static_cast<int32_t>(state.failed);
+  shared.verdict = EP4J_SENT;
+  shared.needed = 0;
+}
+
+__device__ void publish_counts(const NegotiateParams& params, const Negotiation& shared) {
+  const RankView& view = params.view;
+  const int lane = lane_index();
+  for (int peer = warp_index(); peer < view.num_ranks; peer += kNegotiateWarps) {
+    if (is_masked(view, peer)) {
+      continue;
+    }
+    char* record = view.at<char>(peer, view.control.counts(shared.ordinal, view.rank));
+    Published<CountsMessage> counts{reinterpret_cast<CountsMessage*>(record)};
+    if (params.counted != 0) {
+      int32_t* per_expert = reinterpret_cast<int32_t*>(record + kCountsPerExpert);
+      int64_t rows = 0;
+      for (int i = lane; i < view.local_experts; i += kWarpLanes) {
+        int32_t choices = view.tokens_per_expert[peer * view.local_experts + i];
+        per_expert[i] = choices;
+        rows += choices;
+      }
+      rows = __shfl_sync(kAllLanes, warp_inclusive_sum(rows), kWarpLanes - 1);
+      Refusal refusal = own_refusal(params);
+      if (lane == 0) {
+        counts.record->refusal = refusal;
+        counts.record->rows =
+            params.layout.form.rank_major() ? view.state->tokens_per_rank[peer] : rows;
+      }
+      __syncwarp();
+    }
+    if (lane == 0) {
+      publish_call(view, shared.epoch, shared.words, peer);
+      if (params.counted != 0) {
+        counts.publish(shared.epoch);
+      }
+    }
+  }
+}
+
+// Whether a peer's message of this call is there, after the call itself.
+template <class Message>
+__device__ Look look_at_message(const RankView& view, const Negotiation& shared, int peer,
+                                int64_t offset, uint64_t& seen) {
+  Look call = look_at_call(view, shared.epoch, shared.words, peer, seen);
+  if (call != Look::kThere) {
+    return call;
+  }
+  seen = Published<Message>{view.own<Message>(offset)}.seen();
+  return seen == shared.epoch ? Look::kThere
+                              : (seen < shared.epoch ? Look::kNotYet : Look::kOvertaken);
+}
+
+// Warp 0.
+__device__ void await_counts(const NegotiateParams& params, const PeerWait& wait,
+                             Negotiation& shared) {
+  const RankView& view = params.view;
+  WaitOutcome outcome;
+  if (params.counted != 0) {
+    WaitSite site = {EP4J_STAGE_COUNTS, params.region, shared.epoch};
+    outcome = wait.await(site, all_ranks(view), [&](uint64_t& seen) {
+      int64_t offset = view.control.counts(shared.ordinal, lane_index());
+      return look_at_message<CountsMessage>(view, shared, lane_index(), offset, seen);
+    });
+  } else {
+    bool unmasked = lane_index() < view.num_ranks && !is_masked(view, lane_index());
+    outcome = {false, __ballot_sync(kAllLanes, unmasked)};
+  }
+  if (lane_index() == 0) {
+    shared.gave_up = outcome.gave_up;
+    shared.sources = outcome.arrived;
+  }
+}
+
+__device__ void publish_grants(const NegotiateParams& params, const Negotiation& shared) {
+  const RankView& view = params.view;
+  const int lane = lane_index();
+  const bool expert_bases =
+      params.counted != 0 && !params.layout.form.rank_major() && shared.verdict == EP4J_SENT;
+  for (int source = warp_index(); source < view.num_ranks; source += kNegotiateWarps) {
+    if (!has_counts(shared, source)) {
+      continue;
+    }
+    char* record = view.at<char>(source, view.control.grant(shared.ordinal, view.rank));
+    Published<GrantMessage> grant{reinterpret_cast<GrantMessage*>(record)};
+    if (expert_bases) {
+      int32_t* bases = reinterpret_cast<int32_t*>(record + kGrantExpertBase);
+      for (int i = lane; i < view.local_experts; i += kWarpLanes) {
+        bases[i] = params.handle.source_begin[source * view.local_experts + i];
+      }
+      __syncwarp();
+    }
+    if (lane == 0) {
+      grant.record->verdict = shared.verdict;
+      grant.record->region = params.region;
+      grant.record->region_offset = params.region_offset;
+      grant.record->capacity_rows = params.layout.rows;
+      grant.record->base = params.counted != 0 ? shared.base[source] : 0;
+      grant.record->needed = shared.needed;
+      grant.record->capacity = params.layout.rows;
+      if (shared.verdict == EP4J_REFUSED) {
+        grant.record->refusal =
+            reinterpret_cast<const CountsMessage*>(counts_of(view, shared, shared.refuser))
+                ->refusal;
+        grant.record->origin = shared.refuser;
+      }
+      grant.publish(shared.epoch);
+    }
+  }
+}
+
+// Warp 0.
+__device__ void await_grants(const NegotiateParams& params, const PeerWait& wait,
+                             Negotiation& shared) {
+  const RankView& view = params.view;
+  WaitSite site = {EP4J_STAGE_GRANT, params.region, shared.epoch};
+  WaitOutcome outcome = wait.await(site, all_ranks(view), [&](uint64_t& seen) {
+    int64_t offset = view.control.grant(shared.ordinal, lane_index());
+    return look_at_message<GrantMessage>(view, shared, lane_index(), offset, seen);
+  });
+  if (lane_index() == 0) {
+    shared.gave_up = outcome.gave_up;
+    shared.answered = outcome.arrived;
+  }
+}
+
+__global__ void __launch_bounds__(kNegotiateThreads)
+    negotiate_kernel(const __grid_constant__ NegotiateParams params) {
+  __shared__ Negotiation shared;
+  extern __shared__ int64_t table_memory[];
+  ExpertTable table(table_memory, params.view.local_experts);
+  PeerWait wait(params.view);
+  if (threadIdx.x == 0) {
+    enter_call(params, shared);
+  }
+  __syncthreads();
+  if (shared.gave_up == 0) {
+    publish_counts(params, shared);
+    if (warp_index() == 0) {
+      await_counts(params, wait, shared);
+    }
+    __syncthreads();
+  }
+  if (shared.gave_up == 0) {
+    if (params.counted != 0) {
+      decide(params, shared, table);
+    }
+    publish_grants(params, shared);
+    if (warp_index() == 0) {
+      await_grants(params, wait, shared);
+    }
+    __syncthreads();
+  }
+  conclude(params, shared, table);
+}
+
+}  // namespace
+
+cudaError_t load_negotiate() { return load_kernels(negotiate_kernel); }
+
+cudaError_t launch_negotiate(const NegotiateParams& params, cudaStream_t stream) {
+  const size_t experts = static_cast<size_t>(params.view.local_experts);
+  const size_t shared_bytes = sizeof(int64_t) * (experts + 1) + sizeof(int32_t) * experts;
+  negotiate_kernel<<<1, kNegotiateThreads, shared_bytes, stream>>>(params);
+  return cudaGetLastError();
+}
+
+}  // namespace ep4j

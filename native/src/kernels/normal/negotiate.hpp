@@ -1,0 +1,31 @@
+// Agrees with every peer on where rows go, before any is sent.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include "layout/handle_layout.hpp"
+#include "layout/rank_view.hpp"
+#include "layout/region_layout.hpp"
+
+namespace ep4j {
+
+struct NegotiateParams {
+  RankView view;
+  CallWords words;        // but for the handle of a cached call, which the device knows
+  RegionLayout layout;    // of this rank's region
+  int64_t region_offset;  // in this rank's window
+  int32_t region;
+  int32_t counted;  // 0: cached, the handle says where rows go
+  int32_t bounded;
+  int32_t alignment;
+  HandleView handle;
+  const void* topk_idx;  // for the value that a refusal names
+  uint64_t ticket;       // of the host's counts; 0: the host asks for none
+};
+
+// Loads the kernel, so that no launch does.
+cudaError_t load_negotiate();
+
+cudaError_t launch_negotiate(const NegotiateParams& params, cudaStream_t stream);
+
+}  // namespace ep4j

@@ -1,0 +1,58 @@
+// What the phases of negotiate share: one block's view of one call.
+#pragma once
+
+#include "device/sync/peer_wait.cuh"
+#include "kernels/normal/negotiate.hpp"
+
+namespace ep4j {
+
+constexpr int kNegotiateThreads = 256;
+constexpr int kNegotiateWarps = kNegotiateThreads / kWarpLanes;
+
+struct Negotiation {
+  uint64_t epoch;
+  uint64_t ordinal;
+  CallWords words;
+  int32_t gave_up;
+  int32_t verdict;    // what this rank says to its sources; after conclude, the call's
+  uint32_t sources;   // whose counts came; cached: that are not masked
+  uint32_t answered;  // destinations that granted or denied
+  int64_t needed;
+  int32_t denier;           // rank that denied, after conclude
+  int32_t refuser;          // source whose routing is refused
+  int32_t rows[kMaxRanks];  // rank-major: of each source
+  int32_t base[kMaxRanks];  // rank-major: first row of each source
+};
+
+// In dynamic shared memory, per local expert.
+struct ExpertTable {
+  int64_t* offset;  // [local experts + 1] first row of the group
+  int32_t* real;    // [local experts] rows or choices, not aligned
+
+  __device__ ExpertTable(int64_t* memory, int local_experts)
+      : offset(memory), real(reinterpret_cast<int32_t*>(memory + local_experts + 1)) {}
+};
+
+__device__ inline const char* counts_of(const RankView& view, const Negotiation& shared,
+                                        int source) {
+  return view.own<char>(view.control.counts(shared.ordinal, source));
+}
+
+__device__ inline bool has_counts(const Negotiation& shared, int source) {
+  return (shared.sources >> source & 1) != 0;
+}
+
+__device__ inline int32_t choices_of(const RankView& view, const Negotiation& shared, int source,
+                                     int local_expert) {
+  return has_counts(shared, source)
+             ? reinterpret_cast<const int32_t*>(counts_of(view, shared, source) +
+                                                kCountsPerExpert)[local_expert]
+             : 0;
+}
+
+__device__ inline const GrantMessage* grant_of(const RankView& view, const Negotiation& shared,
+                                               int destination) {
+  return view.own<GrantMessage>(view.control.grant(shared.ordinal, destination));
+}
+
+}  // namespace ep4j

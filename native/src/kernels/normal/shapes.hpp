@@ -1,0 +1,31 @@
+// How a wide kernel uses one multiprocessor: warps, and stages of shared memory for each. Chosen by
+// launch/budget.hpp from sizes alone.
+#pragma once
+
+namespace ep4j {
+
+// Shared memory that a wide kernel keeps for tables and barriers beside its stages.
+constexpr int kTableBytes = 4096;
+// A row longer than this moves in pieces, so that any row length fits.
+constexpr int kMaxChunkBytes = 16384;
+constexpr int kMaxStages = 8;
+constexpr int kVectorBytes = 16;
+
+struct SendShape {
+  int warps;
+  int stages;       // per warp; 0 on the load/store path
+  int chunk_bytes;  // of the source row; the last chunk may be shorter
+  int stage_bytes;
+  int cast_bytes;  // per warp: codes and scales of one chunk; 0 without a cast
+  int shared_bytes;
+};
+
+struct PullShape {
+  int warps;
+  int slots;    // of one chunk each, per warp; 0 on the load/store path
+  int vectors;  // 16-byte vectors of a chunk that one lane sums
+  int chunk_bytes;
+  int shared_bytes;
+};
+
+}  // namespace ep4j

@@ -1,0 +1,55 @@
+// Chooses the shapes of the wide kernels: decided on the host from sizes alone, and tested there.
+#pragma once
+
+#include <algorithm>
+
+#include "device/numeric/fp8_scale.hpp"
+#include "kernels/normal/shapes.hpp"
+#include "layout/limits.hpp"
+
+namespace ep4j {
+
+// The bulk-copy path of the sending kernel. One warp moves 14 KiB rows at under 10 GB/s (a load, a
+// store, both about a microsecond), so as many warps as three stages each allow; with a cast, two
+// stages, because the codes have a place of their own.
+constexpr SendShape bulk_send_shape(int row_bytes, bool cast, int shared_limit) {
+  int chunk = std::min(row_bytes, kMaxChunkBytes);
+  int stage = static_cast<int>(lines(chunk));
+  int groups = static_cast<int>(ceil_div(chunk, 2 * kFp8GroupChannels));
+  int cast_bytes = cast ? static_cast<int>(lines(chunk / 2) + lines(4 * groups)) : 0;
+  int budget = shared_limit - kTableBytes;
+  int least_stages = cast ? 2 : 3;
+  int warps = std::clamp(budget / (least_stages * stage + cast_bytes), 1, 16);
+  int stages = std::min((budget / warps - cast_bytes) / stage, kMaxStages);
+  return {warps, stages, chunk, stage, cast_bytes, warps * (stages * stage + cast_bytes)};
+}
+
+// The load/store path: registers hold what is in flight, shared memory only a cast's scales.
+constexpr SendShape plain_send_shape(int row_bytes, bool cast) {
+  int chunk = std::min(row_bytes, kMaxChunkBytes);
+  int groups = static_cast<int>(ceil_div(chunk, 2 * kFp8GroupChannels));
+  int cast_bytes = cast ? static_cast<int>(lines(4 * groups)) : 0;
+  return {16, 0, chunk, 0, cast_bytes, 16 * cast_bytes};
+}
+
+// Sums are kept in registers, 8 per vector. Seven vectors divide a row of 7,168 elements evenly,
+// eight suit powers of two: the choice that leaves fewer lanes idle in the last chunk.
+constexpr PullShape pull_shape(int row_bytes, bool bulk, int shared_limit) {
+  int vectors = 8;
+  auto padded = [row_bytes](int v) {
+    int chunk = v * kWarpLanes * kVectorBytes;
+    return ceil_div(row_bytes, chunk) * chunk;
+  };
+  if (padded(7) < padded(8)) {
+    vectors = 7;
+  }
+  int chunk = vectors * kWarpLanes * kVectorBytes;
+  if (!bulk) {
+    return {8, 0, vectors, chunk, 0};
+  }
+  constexpr int kWarps = 8;
+  int slots = std::min((shared_limit - kTableBytes) / (kWarps * chunk), kMaxStages);
+  return {kWarps, slots, vectors, chunk, kWarps * slots * chunk};
+}
+
+}  // namespace ep4j

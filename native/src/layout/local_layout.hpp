@@ -1,0 +1,101 @@
+// A rank's private device memory: what one kernel of a call leaves for the next, and what lasts
+// from call to call. No peer can address it.
+//
+//   state             LocalState
+//   tokens_per_expert [num_experts] int32: this rank's choices, from plan to counts
+//   expert_base       [num_experts] int32: first row of this rank in each expert's group
+#pragma once
+
+#include "layout/region_layout.hpp"
+
+namespace ep4j {
+
+// The first choice that breaks a rule, as one word that orders by its place.
+struct BadChoice {
+  static constexpr uint64_t kNone = ~uint64_t{0};
+
+  EP4J_HOST_DEVICE static constexpr uint64_t word(int64_t index, int32_t rule) {
+    return static_cast<uint64_t>(index) << 2 | static_cast<uint64_t>(rule);
+  }
+  EP4J_HOST_DEVICE static constexpr int64_t index(uint64_t word) {
+    return static_cast<int64_t>(word >> 2);
+  }
+  EP4J_HOST_DEVICE static constexpr int32_t rule(uint64_t word) {
+    return static_cast<int32_t>(word & 3);
+  }
+};
+
+// A destination of one dispatch, as its grant says: where each field of the region begins. lane d
+// of a sending warp holds entry d.
+struct Destination {
+  char* x;
+  char* scales;
+  char* topk_idx;
+  float* topk_weights;
+  float* weight;
+  int32_t* source_rank;
+  int32_t* topk_slot;
+  int32_t* source_token;
+  uint64_t* arrived;
+  int32_t base;     // rank-major: first row of this rank
+  int32_t granted;  // whether rows may go there
+};
+
+// From the negotiating kernel to the sending one.
+struct SendPlan {
+  uint64_t epoch;
+  int32_t verdict;       // ep4j_verdict of the call
+  int32_t num_received;  // rows that this rank gets, padding included
+  Destination destinations[kMaxRanks];
+};
+
+// Where a peer's outputs lie, from the waiting kernel of a combine to the summing one.
+struct PeerOutput {
+  const char* x;  // null: the peer adds nothing
+  const float* weights;
+  uint64_t* read;  // where the peer learns that its outputs were read
+};
+
+struct PullPlan {
+  uint64_t epoch;
+  int32_t verdict;
+  PeerOutput outputs[kMaxRanks];
+};
+
+// What a region is waiting for.
+struct RegionRecord {
+  uint64_t epoch;
+  uint32_t granted;  // bit s: source s was let in
+  int32_t verdict;
+};
+
+struct LocalState {
+  uint64_t epoch;        // of the last call entered
+  uint64_t dispatches;   // entered so far
+  uint32_t failed;       // 1: this rank gave up; every later kernel returns at once
+  uint32_t blocks_done;  // of the wide kernel that runs; back to 0 at its end
+  uint32_t masked[kMaxRanks];
+  uint64_t refusals[kMaxRanks];  // BadChoice words of the plan's blocks
+  int32_t tokens_per_rank[kMaxRanks];
+  RegionRecord regions[kMaxRegions];
+  uint64_t output_epochs[kMaxOutputs];  // epoch of each output's last publication
+  SendPlan send;
+  PullPlan pull;
+};
+
+struct LocalLayout {
+  int num_experts;
+
+  EP4J_HOST_DEVICE constexpr int64_t state() const { return 0; }
+  EP4J_HOST_DEVICE constexpr int64_t tokens_per_expert() const {
+    return lines(static_cast<int64_t>(sizeof(LocalState)));
+  }
+  EP4J_HOST_DEVICE constexpr int64_t expert_base() const {
+    return tokens_per_expert() + lines(4 * int64_t{num_experts});
+  }
+  EP4J_HOST_DEVICE constexpr int64_t bytes() const {
+    return expert_base() + lines(4 * int64_t{num_experts});
+  }
+};
+
+}  // namespace ep4j

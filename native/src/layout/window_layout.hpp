@@ -1,0 +1,26 @@
+// A rank's window: the one allocation that its peers can address.
+//
+//   control  ControlLayout
+//   regions  [num_regions] of region_bytes each
+//   outputs  [num_outputs] of output_bytes each
+#pragma once
+
+#include "layout/control_layout.hpp"
+
+namespace ep4j {
+
+struct WindowLayout {
+  ControlLayout control;
+  int64_t region_bytes;
+  int64_t output_bytes;
+
+  EP4J_HOST_DEVICE constexpr int64_t region(int index) const {
+    return lines(control.bytes()) + index * lines(region_bytes);
+  }
+  EP4J_HOST_DEVICE constexpr int64_t output(int index) const {
+    return region(control.regions) + index * lines(output_bytes);
+  }
+  EP4J_HOST_DEVICE constexpr int64_t bytes() const { return output(control.outputs); }
+};
+
+}  // namespace ep4j

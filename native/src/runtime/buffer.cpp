@@ -1,0 +1,224 @@
+#include "runtime/buffer.hpp"
+
+#include <cstring>
+
+#include "kernels/normal/combine_exchange.hpp"
+#include "kernels/normal/combine_pull.hpp"
+#include "kernels/normal/dispatch_receive.hpp"
+#include "kernels/normal/negotiate.hpp"
+#include "kernels/normal/stage_output.hpp"
+#include "kernels/plan/routing_plan.hpp"
+#include "layout/pinned_layout.hpp"
+
+namespace ep4j {
+namespace {
+
+const ep4j_buffer_config& checked(const ep4j_buffer_config& config) {
+  require(config.num_ranks >= 1 && config.num_ranks <= kMaxRanks, "num_ranks must be from 1 to ",
+          kMaxRanks, ": ", config.num_ranks);
+  require(config.rank >= 0 && config.rank < config.num_ranks, "rank must be from 0 to ",
+          config.num_ranks - 1, ": ", config.rank);
+  require(config.num_experts >= 1 && config.num_experts % config.num_ranks == 0,
+          "num_experts must be a positive multiple of num_ranks ", config.num_ranks, ": ",
+          config.num_experts);
+  require(config.max_tokens >= 1, "max_tokens must be at least 1: ", config.max_tokens);
+  require(config.max_topk >= 1 && config.max_topk <= kMaxTopk, "max_topk must be from 1 to ",
+          kMaxTopk, ": ", config.max_topk);
+  require(config.max_row_bytes >= 16 && config.max_row_bytes % 16 == 0,
+          "max_row_bytes must be a positive multiple of 16: ", config.max_row_bytes);
+  require(config.num_regions >= 1 && config.num_regions <= kMaxRegions,
+          "num_regions must be from 1 to ", kMaxRegions, ": ", config.num_regions);
+  require(config.num_outputs >= 1 && config.num_outputs <= kMaxOutputs,
+          "num_outputs must be from 1 to ", kMaxOutputs, ": ", config.num_outputs);
+  require(config.max_handles >= 1, "max_handles must be at least 1: ", config.max_handles);
+  require(config.region_bytes >= 0, "region_bytes must not be negative: ", config.region_bytes);
+  require(config.output_bytes >= 0, "output_bytes must not be negative: ", config.output_bytes);
+  int devices = device_count();
+  require(config.device >= 0 && config.device < devices, "device must be from 0 to ", devices - 1,
+          ": ", config.device);
+  return config;
+}
+
+bool choose_bulk(const ep4j_buffer_config& config, const DeviceLimits& limits) {
+  require(config.copy_path >= EP4J_COPY_AUTO && config.copy_path <= EP4J_COPY_BULK,
+          "copy_path must be an ep4j_copy_path: ", config.copy_path);
+  require(config.copy_path != EP4J_COPY_BULK || limits.has_bulk_copy,
+          "copy_path BULK needs compute capability 9.0, device ", config.device, " has less");
+  return limits.has_bulk_copy && config.copy_path != EP4J_COPY_LOAD_STORE;
+}
+
+// FNV-1a over what must be equal on all ranks.
+uint64_t digest(const ep4j_buffer_config& config) {
+  const int64_t fields[] = {config.num_ranks,    config.num_experts, config.max_tokens,
+                            config.max_topk,     config.num_regions, config.num_outputs,
+                            config.region_bytes, config.output_bytes};
+  uint64_t hash = 0xcbf29ce484222325;
+  for (int64_t field : fields) {
+    hash = (hash ^ static_cast<uint64_t>(field)) * 0x100000001b3;
+  }
+  return hash;
+}
+
+// Everything that a launch would otherwise load or size.
+void prepare_kernels(const DeviceLimits& limits, bool bulk) {
+  check(load_routing_plan(), "loading the planning kernels");
+  check(load_negotiate(), "loading the negotiating kernel");
+  check(load_dispatch_receive(), "loading the receiving kernel");
+  check(load_stage_output(), "loading the staging kernel");
+  check(load_combine_exchange(), "loading combine's waiting kernels");
+  check(prepare_dispatch_send(limits.shared_bytes, bulk), "sizing the sending kernels");
+  check(prepare_combine_pull(limits.shared_bytes, bulk), "sizing the summing kernels");
+}
+
+}  // namespace
+
+Buffer::Buffer(const ep4j_buffer_config& config)
+    : config_(checked(config)),
+      local_experts_(config.num_experts / config.num_ranks),
+      limits_(device_limits(config.device)),
+      bulk_(choose_bulk(config, limits_)),
+      layout_{{config.num_ranks, local_experts_, config.num_regions, config.num_outputs},
+              config.region_bytes,
+              config.output_bytes},
+      handle_layout_{config.max_tokens, config.max_topk, config.num_ranks, local_experts_},
+      window_(static_cast<size_t>(layout_.bytes())),
+      local_(static_cast<size_t>(LocalLayout{config.num_experts}.bytes())),
+      handles_(static_cast<size_t>(handle_layout_.bytes() * config.max_handles)),
+      pinned_(static_cast<size_t>(PinnedLayout{local_experts_}.bytes())),
+      handle_records_(static_cast<size_t>(config.max_handles)),
+      regions_(std::make_unique<RegionState[]>(static_cast<size_t>(config.num_regions))) {
+  prepare_kernels(limits_, bulk_);
+  const LocalLayout local{config.num_experts};
+  const PinnedLayout pinned{local_experts_};
+  check(cudaMemset(window_.get(), 0, static_cast<size_t>(layout_.control.bytes())),
+        "clearing the window's control records");
+  check(cudaMemset(local_.get(), 0, static_cast<size_t>(local.bytes())), "clearing local memory");
+  std::memset(pinned_.host(), 0, static_cast<size_t>(pinned.bytes()));
+  *reinterpret_cast<uint64_t*>(pinned_.host() + pinned.ones()) = 1;
+  check(cudaStreamCreateWithFlags(&control_stream_, cudaStreamNonBlocking), "making a stream");
+  check(cudaDeviceSynchronize(), "preparing the buffer");
+  name_ = ep4j::name_window(window_.get(), static_cast<uint64_t>(layout_.bytes()), config.device,
+                            digest(config));
+
+  view_.rank = config.rank;
+  view_.num_ranks = config.num_ranks;
+  view_.local_experts = local_experts_;
+  view_.mask_on_timeout = config.mask_on_timeout;
+  view_.control = layout_.control;
+  view_.state = reinterpret_cast<LocalState*>(local_.get() + local.state());
+  view_.tokens_per_expert = reinterpret_cast<int32_t*>(local_.get() + local.tokens_per_expert());
+  view_.expert_base = reinterpret_cast<int32_t*>(local_.get() + local.expert_base());
+  view_.fault = reinterpret_cast<FaultRecord*>(pinned_.device() + pinned.fault());
+  view_.host_masked = reinterpret_cast<uint32_t*>(pinned_.device() + pinned.masked());
+  view_.host_counts = reinterpret_cast<HostCounts*>(pinned_.device() + pinned.counts());
+}
+
+Buffer::~Buffer() {
+  if (control_stream_ != nullptr) {
+    cudaStreamDestroy(control_stream_);
+  }
+}
+
+void Buffer::name_window(ep4j_window_name& name) const {
+  std::memset(&name, 0, sizeof name);
+  std::memcpy(name.bytes, &name_, sizeof name_);
+}
+
+void Buffer::connect(const ep4j_window_name* names) {
+  require(peers_.empty(), "the buffer must not be connected, and it is");
+  DeviceScope scope(config_.device);
+  std::vector<MappedWindow> peers;
+  for (int rank = 0; rank < config_.num_ranks; rank++) {
+    WindowName name;
+    std::memcpy(&name, names[rank].bytes, sizeof name);
+    peers.emplace_back(name_, name, rank);
+  }
+  for (int rank = 0; rank < config_.num_ranks; rank++) {
+    view_.windows[rank] = peers[static_cast<size_t>(rank)].address();
+  }
+  peers_ = std::move(peers);
+}
+
+void Buffer::disconnect() {
+  DeviceScope scope(config_.device);
+  check(cudaDeviceSynchronize(), "ending the buffer's work");
+  peers_.clear();
+}
+
+void Buffer::mask(int rank) {
+  require(rank >= 0 && rank < config_.num_ranks && rank != config_.rank,
+          "rank must be another one, from 0 to ", config_.num_ranks - 1, ": ", rank);
+  require_connected();
+  DeviceScope scope(config_.device);
+  masked_by_host_ |= 1u << rank;
+  const char* one = pinned_.host() + PinnedLayout{local_experts_}.ones();
+  check(cudaMemcpyAsync(&view_.state->masked[rank], one, sizeof(uint32_t), cudaMemcpyDefault,
+                        control_stream_),
+        "masking a rank");
+  check(cudaMemcpyAsync(view_.at<char>(rank, layout_.control.masked(config_.rank)), one,
+                        sizeof(uint64_t), cudaMemcpyDefault, control_stream_),
+        "telling a rank that it is masked");
+}
+
+uint32_t Buffer::masked() const {
+  const uint32_t* words =
+      reinterpret_cast<const uint32_t*>(pinned_.host() + PinnedLayout{local_experts_}.masked());
+  uint32_t ranks = masked_by_host_;
+  for (int rank = 0; rank < config_.num_ranks; rank++) {
+    ranks |= __atomic_load_n(&words[rank], __ATOMIC_ACQUIRE) != 0 ? 1u << rank : 0;
+  }
+  return ranks;
+}
+
+void Buffer::take_fault(ep4j_error_record& record) {
+  FaultRecord* fault =
+      reinterpret_cast<FaultRecord*>(pinned_.host() + PinnedLayout{local_experts_}.fault());
+  constexpr uint32_t kEmpty = 0;
+  constexpr uint32_t kComplete = 2;
+  record.fault = EP4J_FAULT_NONE;
+  if (__atomic_load_n(&fault->state, __ATOMIC_ACQUIRE) != kComplete) {
+    return;
+  }
+  record.fault = fault->fault;
+  record.stage = fault->stage;
+  record.peer = fault->peer;
+  record.origin = fault->origin;
+  record.region = fault->region;
+  record.rule = fault->refusal.rule;
+  record.token = fault->refusal.token;
+  record.value = fault->refusal.value;
+  record.expected = fault->expected;
+  record.seen = fault->seen;
+  record.needed = fault->needed;
+  record.capacity = fault->capacity;
+  static_assert(sizeof record.own_call == sizeof fault->own_call);
+  std::memcpy(record.own_call, &fault->own_call, sizeof record.own_call);
+  std::memcpy(record.peer_call, &fault->peer_call, sizeof record.peer_call);
+  __atomic_store_n(&fault->state, kEmpty, __ATOMIC_RELEASE);
+}
+
+RankView Buffer::view(int64_t timeout_nanos) const {
+  require(timeout_nanos > 0, "timeout_nanos must be positive: ", timeout_nanos);
+  RankView view = view_;
+  view.timeout_nanos = timeout_nanos;
+  return view;
+}
+
+HandleView Buffer::handle_view(int handle) const {
+  return HandleView(handles_.get() + handle_layout_.bytes() * handle, handle_layout_);
+}
+
+int Buffer::num_blocks(int num_sms) const {
+  // Twenty-four multiprocessors carry what a GPU's NVLink does (targets.md, section 2) and leave
+  // four fifths of a Hopper GPU to the model.
+  constexpr int kDefaultSms = 24;
+  require(num_sms >= 0 && num_sms <= limits_.num_sms, "num_sms must be from 0 to the device's ",
+          limits_.num_sms, ": ", num_sms);
+  return num_sms > 0 ? num_sms : std::min(kDefaultSms, limits_.num_sms);
+}
+
+void Buffer::require_connected() const {
+  require(!peers_.empty(), "the buffer must be connected, and it is not");
+}
+
+}  // namespace ep4j

@@ -1,0 +1,117 @@
+// One rank's end of a buffer: its memory, its peers' windows, and the calls on them.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <vector>
+
+#include "kernels/normal/dispatch_send.hpp"
+#include "layout/handle_layout.hpp"
+#include "layout/rank_view.hpp"
+#include "layout/window_layout.hpp"
+#include "runtime/device.hpp"
+#include "runtime/memory.hpp"
+#include "runtime/window.hpp"
+
+namespace ep4j {
+
+// What the host remembers of a dispatch whose handle is open.
+struct HandleRecord {
+  bool filled = false;
+  int num_tokens = 0;
+  int num_topk = 0;
+  int alignment = 1;
+  int64_t rows = 0;  // of the result's region
+  bool rank_major = true;
+  bool bounded = false;
+  bool has_weights = false;
+};
+
+// What the host remembers of a region.
+struct RegionState {
+  bool open = false;         // holds a result, or will
+  bool received = false;     // its receiving half was issued
+  bool has_readers = false;  // released() marks the end of the last result's readers
+  RegionLayout layout = {};
+  int handle = 0;
+  Event released;
+};
+
+// What the host remembers of an output.
+struct OutputState {
+  bool handed_out = false;  // by combine_input, to be written in place
+  bool pending = false;     // published, and not received
+};
+
+class Buffer {
+ public:
+  explicit Buffer(const ep4j_buffer_config& config);
+  ~Buffer();
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+
+  void name_window(ep4j_window_name& name) const;
+  void connect(const ep4j_window_name* names);
+  void disconnect();
+  void abandon_window() { window_.abandon(); }
+
+  void layout(const ep4j_layout_call& call, cudaStream_t stream);
+  void dispatch(const ep4j_dispatch_call& call, ep4j_dispatch_result& result, cudaStream_t stream);
+  void dispatch_receive(int region, int64_t timeout_nanos, cudaStream_t stream);
+  bool dispatch_counts(uint64_t ticket, int64_t wait_nanos, ep4j_counts& counts,
+                       int32_t* tokens_per_expert) const;
+  void release_region(int region, cudaStream_t stream);
+  void* combine_input(int output, int64_t rows, int hidden, int64_t timeout_nanos,
+                      cudaStream_t stream);
+  void combine(const ep4j_combine_call& call, cudaStream_t stream);
+  void combine_receive(const ep4j_combine_receive_call& call, cudaStream_t stream);
+
+  void mask(int rank);
+  uint32_t masked() const;
+  void take_fault(ep4j_error_record& record);
+
+ private:
+  // Brackets the kernels of one call: on the buffer's device, after the buffer's last call.
+  class Call;
+
+  RankView view(int64_t timeout_nanos) const;
+  HandleView handle_view(int handle) const;
+  const HandleRecord& open_handle(int handle) const;
+  HandleRecord check_routing(const ep4j_dispatch_call& call) const;
+  RowForm row_form(const ep4j_dispatch_call& call, const HandleRecord& routing) const;
+  void check_rows(const ep4j_dispatch_call& call) const;
+  RegionState& free_region(int region, const RegionLayout& layout);
+  void plan(const ep4j_dispatch_call& call, const HandleRecord& routing, cudaStream_t stream);
+  void negotiate(const ep4j_dispatch_call& call, const HandleRecord& routing,
+                 const RegionLayout& layout, cudaStream_t stream);
+  void send(const ep4j_dispatch_call& call, const HandleRecord& routing, const RegionLayout& layout,
+            cudaStream_t stream);
+  void check_output(int output, int64_t rows, int hidden, int weights_per_row) const;
+  void await_readers(int output, int64_t timeout_nanos, cudaStream_t stream);
+  int num_blocks(int num_sms) const;
+  void check_stream(cudaStream_t stream) const;
+  void require_connected() const;
+
+  const ep4j_buffer_config config_;
+  const int local_experts_;
+  const DeviceLimits limits_;
+  const bool bulk_;
+  const WindowLayout layout_;
+  const HandleLayout handle_layout_;
+  DeviceMemory window_;
+  DeviceMemory local_;
+  DeviceMemory handles_;
+  PinnedMemory pinned_;
+  WindowName name_ = {};
+  RankView view_ = {};
+  std::vector<MappedWindow> peers_;  // empty while not connected
+  std::vector<HandleRecord> handle_records_;
+  std::unique_ptr<RegionState[]> regions_;
+  std::array<OutputState, kMaxOutputs> outputs_ = {};
+  uint32_t masked_by_host_ = 0;
+  Event sequence_;
+  cudaStream_t last_stream_ = nullptr;
+  cudaStream_t control_stream_ = nullptr;
+};
+
+}  // namespace ep4j

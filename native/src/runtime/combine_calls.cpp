@@ -1,0 +1,143 @@
+// Combine: arguments are checked, parameters made, kernels issued in protocol order.
+#include "kernels/normal/combine_exchange.hpp"
+#include "kernels/normal/combine_pull.hpp"
+#include "kernels/normal/stage_output.hpp"
+#include "launch/budget.hpp"
+#include "layout/output_layout.hpp"
+#include "runtime/call.hpp"
+
+namespace ep4j {
+namespace {
+
+CallWords combine_words(const HandleRecord& handle, int hidden, bool weights, bool weighted) {
+  int order = handle.rank_major ? EP4J_RANK_MAJOR : EP4J_EXPERT_MAJOR;
+  return {head({static_cast<uint64_t>(Operation::kCombine), static_cast<uint64_t>(order),
+                static_cast<uint64_t>(handle.bounded), EP4J_BF16, 0, 0,
+                static_cast<uint64_t>(weights), static_cast<uint64_t>(weighted)}),
+          pair(2 * hidden, 0), pair(handle.num_topk, 1), 0};
+}
+
+int weights_per_row(const HandleRecord& handle) { return handle.rank_major ? handle.num_topk : 1; }
+
+}  // namespace
+
+void Buffer::check_output(int output, int64_t rows, int hidden, int weights_per_row) const {
+  require(output >= 0 && output < config_.num_outputs, "output must be from 0 to ",
+          config_.num_outputs - 1, ": ", output);
+  int64_t row_bytes = 2 * int64_t{hidden};
+  require(row_bytes >= 16 && row_bytes % 16 == 0 && row_bytes <= config_.max_row_bytes,
+          "rows of y must be a multiple of 16 bytes, at most ", config_.max_row_bytes, ": ",
+          row_bytes);
+  OutputLayout layout = {rows, row_bytes, weights_per_row};
+  require(rows >= 0 && layout.bytes() <= config_.output_bytes, "rows must fit the output's ",
+          config_.output_bytes, " bytes: ", rows, " rows need ", layout.bytes());
+}
+
+void Buffer::await_readers(int output, int64_t timeout_nanos, cudaStream_t stream) {
+  check(launch_await_readers({view(timeout_nanos), output}, stream),
+        "launching the wait for readers");
+}
+
+void* Buffer::combine_input(int output, int64_t rows, int hidden, int64_t timeout_nanos,
+                            cudaStream_t stream) {
+  require_connected();
+  check_output(output, rows, hidden, 0);
+  OutputState& state = outputs_[static_cast<size_t>(output)];
+  require(!state.pending, "output must be free: the combine in ", output, " was not received");
+  Call bracket(*this, stream);
+  await_readers(output, timeout_nanos, stream);
+  bracket.finish();
+  state.handed_out = true;
+  return window_.get() + layout_.output(output);
+}
+
+void Buffer::combine(const ep4j_combine_call& call, cudaStream_t stream) {
+  require_connected();
+  const HandleRecord& handle = open_handle(call.handle);
+  const bool weights = call.topk_weights != nullptr;
+  require(call.weighted == 0 || (!handle.rank_major && handle.has_weights && !weights),
+          "weighted needs an expert-major handle with gate weights, and no topk_weights");
+  require(call.rows >= 0 && call.rows <= handle.rows, "rows must be the result's, at most ",
+          handle.rows, ": ", call.rows);
+  const int per_row = weights ? weights_per_row(handle) : 0;
+  check_output(call.output, call.rows, call.hidden, per_row);
+  const int64_t row_bytes = 2 * int64_t{call.hidden};
+  const OutputLayout layout = {call.rows, row_bytes, per_row};
+  char* output = window_.get() + layout_.output(call.output);
+  OutputState& state = outputs_[static_cast<size_t>(call.output)];
+  const bool in_place = call.y == output;
+  require((call.y != nullptr || call.rows == 0) && is_aligned(call.y),
+          "y must be given, aligned to 16 bytes");
+  const int blocks = num_blocks(call.num_sms);
+  require(!state.pending, "output must be free: the combine in ", call.output, " was not received");
+  require(!in_place || state.handed_out,
+          "y in an output must come from ep4j_combine_input, once per combine");
+  Call bracket(*this, stream);
+  if (!in_place) {
+    await_readers(call.output, call.timeout_nanos, stream);
+  }
+  StageParams stage = {};
+  if (!in_place) {
+    stage.y = static_cast<const char*>(call.y);
+    stage.output = output + layout.x();
+    stage.bytes = call.rows * row_bytes;
+  }
+  if (weights) {
+    stage.weights = call.topk_weights;
+    stage.output_weights = reinterpret_cast<float*>(output + layout.weights());
+    stage.num_weights = int64_t{call.rows} * per_row;
+  }
+  if (stage.bytes > 0 || stage.num_weights > 0) {
+    check(launch_stage_output(stage, blocks, stream), "launching the staging copy");
+  }
+  PublishParams params = {};
+  params.view = view(call.timeout_nanos);
+  params.words = combine_words(handle, call.hidden, weights, call.weighted != 0);
+  params.handle_id = handle_view(call.handle).id;
+  params.message.x_offset = layout_.output(call.output) + layout.x();
+  params.message.weights_offset = layout_.output(call.output) + layout.weights();
+  params.output = call.output;
+  check(launch_combine_publish(params, stream), "launching combine's publication");
+  bracket.finish();
+  state = {.handed_out = false, .pending = true};
+}
+
+void Buffer::combine_receive(const ep4j_combine_receive_call& call, cudaStream_t stream) {
+  require_connected();
+  const HandleRecord& handle = open_handle(call.handle);
+  check_output(call.output, 0, call.hidden, 0);
+  OutputState& state = outputs_[static_cast<size_t>(call.output)];
+  require(state.pending, "output must hold a combine that was not received: ", call.output);
+  const int blocks = num_blocks(call.num_sms);
+  require((call.out != nullptr || handle.num_tokens == 0) && is_aligned(call.out),
+          "out must be given, aligned to 16 bytes");
+  require(is_aligned(call.bias0) && is_aligned(call.bias1), "biases must be aligned to 16 bytes");
+  require(call.bias1 == nullptr || call.bias0 != nullptr, "bias1 must come with bias0");
+  OutputsParams outputs = {};
+  outputs.view = view(call.timeout_nanos);
+  outputs.words =
+      combine_words(handle, call.hidden, call.out_weights != nullptr, call.weighted != 0);
+  outputs.handle_id = handle_view(call.handle).id;
+  outputs.output = call.output;
+  PullParams pull = {};
+  pull.view = outputs.view;
+  pull.handle = handle_view(call.handle);
+  pull.bias0 = static_cast<const char*>(call.bias0);
+  pull.bias1 = static_cast<const char*>(call.bias1);
+  pull.out = static_cast<char*>(call.out);
+  pull.out_weights = call.out_weights;
+  pull.num_tokens = handle.num_tokens;
+  pull.row_bytes = 2 * call.hidden;
+  pull.num_topk = handle.num_topk;
+  pull.fanout = handle.rank_major ? config_.num_ranks : handle.num_topk;
+  pull.rank_major = handle.rank_major;
+  pull.weighted = call.weighted;
+  pull.shape = pull_shape(pull.row_bytes, bulk_, limits_.shared_bytes);
+  Call bracket(*this, stream);
+  check(launch_await_outputs(outputs, stream), "launching the wait for outputs");
+  check(launch_combine_pull(pull, bulk_, blocks, stream), "launching the sum");
+  bracket.finish();
+  state.pending = false;
+}
+
+}  // namespace ep4j

@@ -1,0 +1,78 @@
+#include "runtime/device.hpp"
+
+#include <cstdlib>
+#include <cstring>
+
+namespace ep4j {
+namespace {
+
+// The CUDA runtime reads these when it makes a context, and a JVM can't set its own environment.
+// Eager loading: a lazy load can wait for a running kernel that waits for a peer. Connections:
+// streams that share one hardware queue run in order, and a kernel that waits would hold up the
+// one it waits for; two streams a rank are used.
+__attribute__((constructor)) void set_context_environment() {
+  setenv("CUDA_MODULE_LOADING", "EAGER", 0);
+  setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
+}
+
+constexpr int kBulkCopyMajor = 9;  // first compute capability with the bulk-copy engine
+
+int attribute(cudaDeviceAttr name, int device) {
+  int value = 0;
+  check(cudaDeviceGetAttribute(&value, name, device), "reading a device attribute");
+  return value;
+}
+
+}  // namespace
+
+int device_count() {
+  int count = 0;
+  cudaError_t error = cudaGetDeviceCount(&count);
+  if (error == cudaErrorInsufficientDriver) {
+    throw StatusError(EP4J_NO_DEVICE,
+                      "no usable CUDA driver: libcuda.so.1 is absent, or older than CUDA 13 needs");
+  }
+  if (error != cudaSuccess) {
+    throw StatusError(EP4J_NO_DEVICE, text("no CUDA device: ", cudaGetErrorString(error), " (",
+                                           cudaGetErrorName(error), ")"));
+  }
+  if (count == 0) {
+    throw StatusError(EP4J_NO_DEVICE, "no CUDA device: the driver reports none");
+  }
+  return count;
+}
+
+void describe_device(int device, ep4j_device& info) {
+  int count = device_count();
+  require(device >= 0 && device < count, "device must be from 0 to ", count - 1, ": ", device);
+  cudaDeviceProp properties;
+  check(cudaGetDeviceProperties(&properties, device), "reading device properties");
+  std::strncpy(info.name, properties.name, sizeof info.name - 1);
+  info.name[sizeof info.name - 1] = 0;
+  static_assert(sizeof info.uuid == sizeof properties.uuid);
+  std::memcpy(info.uuid, &properties.uuid, sizeof info.uuid);
+  info.compute_major = properties.major;
+  info.compute_minor = properties.minor;
+  info.num_sms = properties.multiProcessorCount;
+  info.has_bulk_copy = properties.major >= kBulkCopyMajor;
+  info.total_bytes = properties.totalGlobalMem;
+  check(cudaDriverGetVersion(&info.driver_version), "reading the driver's version");
+  check(cudaRuntimeGetVersion(&info.runtime_version), "reading the runtime's version");
+}
+
+DeviceLimits device_limits(int device) {
+  return {attribute(cudaDevAttrMultiProcessorCount, device),
+          attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
+          attribute(cudaDevAttrComputeCapabilityMajor, device) >= kBulkCopyMajor};
+}
+
+DeviceScope::DeviceScope(int device) {
+  check(cudaGetDevice(&previous_), "reading the current device");
+  if (previous_ != device) {
+    check(cudaSetDevice(device), "choosing a device");
+  }
+}
+
+DeviceScope::~DeviceScope() { cudaSetDevice(previous_); }
+
+}  // namespace ep4j

@@ -1,0 +1,331 @@
+// Layout and dispatch: arguments are checked, parameters made, kernels issued in protocol order.
+#include <chrono>
+#include <cstring>
+#include <thread>
+
+#include "kernels/normal/dispatch_receive.hpp"
+#include "kernels/normal/negotiate.hpp"
+#include "kernels/plan/routing_plan.hpp"
+#include "launch/budget.hpp"
+#include "layout/pinned_layout.hpp"
+#include "runtime/call.hpp"
+
+namespace ep4j {
+namespace {
+
+CallWords dispatch_words(const ep4j_dispatch_call& call, const RowForm& form, bool counted) {
+  bool cast = call.cast != EP4J_CAST_NONE;
+  return {head({static_cast<uint64_t>(counted ? Operation::kDispatch : Operation::kCachedDispatch),
+                static_cast<uint64_t>(form.order), static_cast<uint64_t>(call.bounded != 0),
+                static_cast<uint64_t>(cast ? EP4J_FP8_E4M3 : call.dtype),
+                static_cast<uint64_t>(call.cast), static_cast<uint64_t>(form.index_bytes),
+                static_cast<uint64_t>(call.topk_weights != nullptr)}),
+          pair(form.row_bytes, form.scale_words),
+          pair(form.num_topk, counted && !form.rank_major() ? call.alignment : 1), 0};
+}
+
+}  // namespace
+
+void Buffer::check_stream(cudaStream_t stream) const {
+  require(stream != nullptr && stream != cudaStreamLegacy,
+          "the stream must not be the legacy default stream, which waits for all others");
+}
+
+void Buffer::layout(const ep4j_layout_call& call, cudaStream_t stream) {
+  require(call.num_tokens >= 0, "num_tokens must not be negative: ", call.num_tokens);
+  require(call.num_topk >= 1 && call.num_topk <= kMaxTopk, "num_topk must be from 1 to ", kMaxTopk,
+          ": ", call.num_topk);
+  require(call.index_bytes == 4 || call.index_bytes == 8,
+          "index_bytes must be 4 or 8: ", call.index_bytes);
+  require(call.tokens_per_rank != nullptr && call.tokens_per_expert != nullptr &&
+              (call.topk_idx != nullptr || call.num_tokens == 0),
+          "topk_idx, tokens_per_rank and tokens_per_expert must be given");
+  Call bracket(*this, stream);
+  PlanParams params = {};
+  params.topk_idx = call.topk_idx;
+  params.index_bytes = call.index_bytes;
+  params.num_tokens = call.num_tokens;
+  params.num_topk = call.num_topk;
+  params.num_ranks = config_.num_ranks;
+  params.local_experts = local_experts_;
+  params.tokens_per_rank = call.tokens_per_rank;
+  params.tokens_per_expert = call.tokens_per_expert;
+  params.is_token_in_rank = call.is_token_in_rank;
+  check(launch_rank_plan(params, stream), "launching the layout");
+  bracket.finish();
+}
+
+const HandleRecord& Buffer::open_handle(int handle) const {
+  require(handle >= 0 && handle < config_.max_handles, "handle must be from 0 to ",
+          config_.max_handles - 1, ": ", handle);
+  const HandleRecord& record = handle_records_[static_cast<size_t>(handle)];
+  require(record.filled, "handle must be of a dispatch: ", handle, " is of none");
+  return record;
+}
+
+HandleRecord Buffer::check_routing(const ep4j_dispatch_call& call) const {
+  if (call.topk_idx == nullptr && call.num_topk == 0) {
+    HandleRecord record = open_handle(call.handle);
+    require(call.num_tokens == record.num_tokens, "num_tokens must be the handle's ",
+            record.num_tokens, ": ", call.num_tokens);
+    require(call.bounded == 0, "a cached dispatch takes its bound from the handle");
+    return record;
+  }
+  require(call.handle >= 0 && call.handle < config_.max_handles, "handle must be from 0 to ",
+          config_.max_handles - 1, ": ", call.handle);
+  require(call.topk_idx != nullptr || call.num_tokens == 0, "topk_idx must be given with K ",
+          call.num_topk);
+  require(call.num_topk >= 1 && call.num_topk <= config_.max_topk, "num_topk must be from 1 to ",
+          config_.max_topk, ": ", call.num_topk);
+  require(call.index_bytes == 4 || call.index_bytes == 8,
+          "index_bytes must be 4 or 8: ", call.index_bytes);
+  require(call.order == EP4J_RANK_MAJOR || call.order == EP4J_EXPERT_MAJOR,
+          "order must be an ep4j_order: ", call.order);
+  require(call.alignment >= 1, "alignment must be at least 1: ", call.alignment);
+  HandleRecord record;
+  record.num_tokens = call.num_tokens;
+  record.num_topk = call.num_topk;
+  record.alignment = call.alignment;
+  record.rows = call.capacity_rows;
+  record.rank_major = call.order == EP4J_RANK_MAJOR;
+  record.bounded = call.bounded != 0;
+  record.has_weights = call.topk_weights != nullptr;
+  return record;
+}
+
+void Buffer::check_rows(const ep4j_dispatch_call& call) const {
+  require(call.num_tokens >= 0 && call.num_tokens <= config_.max_tokens,
+          "num_tokens must be from 0 to ", config_.max_tokens, ": ", call.num_tokens);
+  require(call.dtype == EP4J_BF16 || call.dtype == EP4J_FP8_E4M3,
+          "dtype must be an ep4j_dtype: ", call.dtype);
+  require(call.cast >= EP4J_CAST_NONE && call.cast <= EP4J_CAST_UE8M0,
+          "cast must be an ep4j_cast: ", call.cast);
+  require(call.cast == EP4J_CAST_NONE || call.dtype == EP4J_BF16, "the cast takes BF16 rows");
+  require(call.cast == EP4J_CAST_NONE || call.hidden % kFp8GroupChannels == 0,
+          "the cast needs a hidden that is a multiple of ", kFp8GroupChannels, ": ", call.hidden);
+  require(call.cast == EP4J_CAST_NONE || call.scales == nullptr,
+          "a call gives scales or has them made by the cast, not both");
+  require(call.scales == nullptr || call.scale_words >= 1,
+          "scale_words must be at least 1: ", call.scale_words);
+  int64_t row_bytes = int64_t{call.hidden} * (call.dtype == EP4J_BF16 ? 2 : 1);
+  require(row_bytes >= 16 && row_bytes % 16 == 0 && row_bytes <= config_.max_row_bytes,
+          "rows of x must be a multiple of 16 bytes, at most ", config_.max_row_bytes, ": ",
+          row_bytes);
+  require(is_aligned(call.x), "x must be aligned to 16 bytes");
+  require(call.x != nullptr || call.num_tokens == 0, "x must be given");
+}
+
+RowForm Buffer::row_form(const ep4j_dispatch_call& call, const HandleRecord& routing) const {
+  bool counted = call.num_topk > 0;
+  bool cast = call.cast != EP4J_CAST_NONE;
+  RowForm form = {};
+  form.order = routing.rank_major ? EP4J_RANK_MAJOR : EP4J_EXPERT_MAJOR;
+  form.row_bytes = call.hidden * (call.dtype == EP4J_BF16 && !cast ? 2 : 1);
+  form.scale_words = cast ? fp8_scale_words(call.hidden, call.cast)
+                          : (call.scales != nullptr ? call.scale_words : 0);
+  form.num_topk = counted ? call.num_topk : 0;
+  form.index_bytes = counted ? call.index_bytes : 0;
+  return form;
+}
+
+RegionState& Buffer::free_region(int region, const RegionLayout& layout) {
+  require(region >= 0 && region < config_.num_regions, "region must be from 0 to ",
+          config_.num_regions - 1, ": ", region);
+  RegionState& state = regions_[static_cast<size_t>(region)];
+  require(!state.open, "region must be free: the result in ", region, " was not released");
+  require(layout.rows >= 0 && layout.bytes() <= config_.region_bytes, "capacity_rows must fit the ",
+          "region's ", config_.region_bytes, " bytes: ", layout.rows, " rows need ",
+          layout.bytes());
+  return state;
+}
+
+void Buffer::plan(const ep4j_dispatch_call& call, const HandleRecord& routing,
+                  cudaStream_t stream) {
+  HandleView handle = handle_view(call.handle);
+  PlanParams params = {};
+  params.topk_idx = call.topk_idx;
+  params.topk_weights = routing.rank_major ? nullptr : call.topk_weights;
+  params.index_bytes = call.index_bytes;
+  params.num_tokens = call.num_tokens;
+  params.num_topk = call.num_topk;
+  params.num_ranks = config_.num_ranks;
+  params.local_experts = local_experts_;
+  params.rows = handle.rows;
+  params.experts = handle.experts;
+  params.weights = handle.weights;
+  params.tokens_per_rank = view_.state->tokens_per_rank;
+  params.tokens_per_expert = view_.tokens_per_expert;
+  params.refusals = view_.state->refusals;
+  check(routing.rank_major ? launch_rank_plan(params, stream) : launch_expert_plan(params, stream),
+        "launching the plan");
+}
+
+void Buffer::negotiate(const ep4j_dispatch_call& call, const HandleRecord& routing,
+                       const RegionLayout& layout, cudaStream_t stream) {
+  const bool counted = call.num_topk > 0;
+  NegotiateParams params = {};
+  params.view = view(call.timeout_nanos);
+  params.words = dispatch_words(call, layout.form, counted);
+  params.layout = layout;
+  params.region_offset = layout_.region(call.region);
+  params.region = call.region;
+  params.counted = counted;
+  params.bounded = call.bounded;
+  params.alignment = routing.alignment;
+  params.handle = handle_view(call.handle);
+  params.topk_idx = call.topk_idx;
+  params.ticket = counted && call.bounded == 0 ? call.ticket : 0;
+  check(launch_negotiate(params, stream), "launching the negotiation");
+}
+
+void Buffer::send(const ep4j_dispatch_call& call, const HandleRecord& routing,
+                  const RegionLayout& layout, cudaStream_t stream) {
+  const bool cast = call.cast != EP4J_CAST_NONE;
+  SendParams params = {};
+  params.view = view(call.timeout_nanos);
+  params.layout = layout;
+  params.region_offset = layout_.region(call.region);
+  params.x = static_cast<const char*>(call.x);
+  params.scales = {static_cast<const uint32_t*>(call.scales), call.scale_stride_token,
+                   call.scale_stride_word};
+  params.topk_idx = call.topk_idx;
+  params.topk_weights = call.topk_weights;
+  params.handle = handle_view(call.handle);
+  params.num_tokens = call.num_tokens;
+  params.fanout = routing.rank_major ? config_.num_ranks : routing.num_topk;
+  params.source_row_bytes = call.hidden * (call.dtype == EP4J_BF16 ? 2 : 1);
+  params.cast = call.cast;
+  params.counted = call.num_topk > 0;
+  params.bounded = call.bounded;
+  params.alignment = routing.alignment;
+  params.zero_fill = call.zero_fill;
+  params.shape = bulk_ ? bulk_send_shape(params.source_row_bytes, cast, limits_.shared_bytes)
+                       : plain_send_shape(params.source_row_bytes, cast);
+  check(launch_dispatch_send(params, bulk_, num_blocks(call.num_sms), stream),
+        "launching the send");
+}
+
+void Buffer::dispatch(const ep4j_dispatch_call& call, ep4j_dispatch_result& result,
+                      cudaStream_t stream) {
+  require_connected();
+  check_rows(call);
+  HandleRecord routing = check_routing(call);
+  num_blocks(call.num_sms);
+  require(call.timeout_nanos > 0, "timeout_nanos must be positive: ", call.timeout_nanos);
+  const bool counted = call.num_topk > 0;
+  require(!counted || call.bounded != 0 || call.ticket != 0,
+          "a counted dispatch that is not bounded needs a ticket");
+  RegionLayout layout = {row_form(call, routing), config_.num_ranks, local_experts_,
+                         call.capacity_rows};
+  require(counted || layout.rows >= 0, "capacity_rows must not be negative: ", layout.rows);
+  RegionState& region = free_region(call.region, layout);
+  Call bracket(*this, stream);
+  if (region.has_readers) {
+    bracket.wait_for(region.released);
+  }
+  if (counted) {
+    plan(call, routing, stream);
+  }
+  negotiate(call, routing, layout, stream);
+  send(call, routing, layout, stream);
+  bracket.finish();
+
+  region.open = true;
+  region.received = false;
+  region.layout = layout;
+  region.handle = call.handle;
+  if (counted) {
+    routing.filled = true;
+    handle_records_[static_cast<size_t>(call.handle)] = routing;
+  }
+  char* base = window_.get() + layout_.region(call.region);
+  const RowForm& form = layout.form;
+  const bool rank_major = counted && form.rank_major();
+  const bool expert_major = counted && !form.rank_major();
+  result.x = base + layout.x();
+  result.scales = form.scale_words > 0 ? base + layout.scales() : nullptr;
+  result.topk_idx = rank_major ? base + layout.topk_idx() : nullptr;
+  auto floats = [&](bool there, int64_t offset) {
+    return there ? reinterpret_cast<float*>(base + offset) : nullptr;
+  };
+  auto ints = [&](bool there, int64_t offset) {
+    return there ? reinterpret_cast<int32_t*>(base + offset) : nullptr;
+  };
+  result.topk_weights = floats(rank_major, layout.topk_weights());
+  result.source_token = ints(counted, layout.source_token());
+  result.rank_prefix = ints(rank_major, layout.rank_prefix());
+  result.expert_offsets = ints(expert_major, layout.expert_offsets());
+  result.weight = floats(expert_major, layout.weight());
+  result.source_rank = ints(expert_major, layout.source_rank());
+  result.topk_slot = ints(expert_major, layout.topk_slot());
+  result.tokens_per_expert = ints(counted, layout.tokens_per_expert());
+  result.num_received = ints(counted, layout.num_received());
+}
+
+void Buffer::dispatch_receive(int region, int64_t timeout_nanos, cudaStream_t stream) {
+  require_connected();
+  require(region >= 0 && region < config_.num_regions, "region must be from 0 to ",
+          config_.num_regions - 1, ": ", region);
+  RegionState& state = regions_[static_cast<size_t>(region)];
+  require(state.open && !state.received,
+          "region must hold a dispatch that was not received: ", region);
+  ReceiveParams params = {};
+  params.view = view(timeout_nanos);
+  params.layout = state.layout;
+  params.region_offset = layout_.region(region);
+  params.region = region;
+  params.handle = handle_view(state.handle);
+  Call bracket(*this, stream);
+  check(launch_dispatch_receive(params, stream), "launching the receive");
+  bracket.finish();
+  state.received = true;
+}
+
+bool Buffer::dispatch_counts(uint64_t ticket, int64_t wait_nanos, ep4j_counts& counts,
+                             int32_t* tokens_per_expert) const {
+  const char* record = pinned_.host() + PinnedLayout{local_experts_}.counts();
+  const HostCounts* told = reinterpret_cast<const HostCounts*>(record);
+  const auto begin = std::chrono::steady_clock::now();
+  const auto limit = begin + std::chrono::nanoseconds(wait_nanos);
+  // Spins as long as a busy device takes, then gives the core to others.
+  const auto spin_limit = begin + std::chrono::microseconds(100);
+  const auto yield_limit = begin + std::chrono::milliseconds(1);
+  while (__atomic_load_n(&told->ticket, __ATOMIC_ACQUIRE) != ticket) {
+    auto now = std::chrono::steady_clock::now();
+    if (now >= limit) {
+      return false;
+    }
+    if (now >= yield_limit) {
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+    } else if (now >= spin_limit) {
+      std::this_thread::yield();
+    }
+  }
+  counts.verdict = told->verdict;
+  counts.num_received = told->num_received;
+  counts.origin = told->origin;
+  counts.rule = told->refusal.rule;
+  counts.token = told->refusal.token;
+  counts.value = told->refusal.value;
+  counts.needed = told->needed;
+  counts.capacity = told->capacity;
+  std::memcpy(tokens_per_expert, record + kHostCountsPerExpert,
+              sizeof(int32_t) * static_cast<size_t>(local_experts_));
+  return true;
+}
+
+void Buffer::release_region(int region, cudaStream_t stream) {
+  require(region >= 0 && region < config_.num_regions, "region must be from 0 to ",
+          config_.num_regions - 1, ": ", region);
+  RegionState& state = regions_[static_cast<size_t>(region)];
+  require(state.open && state.received, "region must hold a received result: ", region);
+  Call bracket(*this, stream);
+  if (!bracket.capturing()) {
+    check(cudaEventRecord(state.released.get(), stream), "recording a region's readers");
+    state.has_readers = true;
+  }
+  bracket.finish();
+  state.open = false;
+}
+
+}  // namespace ep4j

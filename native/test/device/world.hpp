@@ -1,0 +1,127 @@
+// Ranks as threads of this process on one device, each with a buffer, a stream and scratch memory.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "check.hpp"
+#include "oracle.hpp"
+
+namespace ep4j::test {
+
+// Throws with the library's text.
+void ok(ep4j_status status, const char* what);
+void ok(cudaError_t error, const char* what);
+
+// Device memory that is handed out and never given back before the end: allocating or freeing while
+// a peer's kernel waits could wait for that kernel.
+class Arena {
+ public:
+  explicit Arena(size_t bytes);
+  ~Arena();
+  Arena(const Arena&) = delete;
+
+  char* take(size_t bytes);
+  void reset() { used_ = 0; }
+
+ private:
+  char* base_ = nullptr;
+  size_t bytes_;
+  size_t used_ = 0;
+};
+
+// One rank, as its thread sees it.
+class RankEnd {
+ public:
+  RankEnd(const ep4j_buffer_config& config, size_t scratch_bytes);
+  ~RankEnd();
+  RankEnd(const RankEnd&) = delete;
+
+  // Copies are issued to an idle stream: one that waited behind a kernel would hold up the copy
+  // engine's queue for ranks that this kernel waits for.
+  template <class T>
+  T* upload(const std::vector<T>& values) {
+    sync();
+    doing = "uploading";
+    T* device = reinterpret_cast<T*>(scratch.take(sizeof(T) * values.size()));
+    ok(cudaMemcpyAsync(device, values.data(), sizeof(T) * values.size(), cudaMemcpyHostToDevice,
+                       stream),
+       "uploading");
+    sync();
+    return device;
+  }
+  template <class T>
+  std::vector<T> download(const void* device, size_t count) {
+    sync();
+    doing = "downloading";
+    std::vector<T> values(count);
+    ok(cudaMemcpyAsync(values.data(), device, sizeof(T) * count, cudaMemcpyDeviceToHost, stream),
+       "downloading");
+    sync();
+    return values;
+  }
+  void sync() {
+    const char* before = doing.exchange("synchronizing");
+    ok(cudaStreamSynchronize(stream), "synchronizing");
+    doing = before;
+  }
+
+  // The fault that the device reported, if any.
+  ep4j_error_record fault();
+
+  // Fails if the device reported a fault.
+  void expect_no_fault();
+
+  const int rank;
+  ep4j_buffer* buffer = nullptr;
+  cudaStream_t stream = nullptr;
+  Arena scratch;
+  std::atomic<const char*> doing{"nothing"};  // what the watchdog tells
+};
+
+constexpr int64_t kTimeoutNanos = 10'000'000'000;
+
+// A group of ranks whose buffers are made for a case.
+class World {
+ public:
+  explicit World(const Case& c, int regions = 2, int outputs = 2, bool mask_on_timeout = false,
+                 size_t scratch_bytes = size_t{96} << 20);
+  ~World();
+  World(const World&) = delete;
+
+  // Runs the body on one thread per rank; throws the first rank's failure.
+  void run(const std::function<void(RankEnd&)>& body);
+
+  RankEnd& end(int rank) { return *ends_[static_cast<size_t>(rank)]; }
+
+ private:
+  std::vector<std::unique_ptr<RankEnd>> ends_;
+};
+
+// Tensors of one rank on the device.
+struct DeviceInput {
+  void* x;
+  void* scales;
+  void* topk_idx;
+  float* topk_weights;
+};
+DeviceInput upload_input(RankEnd& end, const Case& c, const RankInput& input);
+
+// A counted or cached dispatch call of a case, without timeouts and indices to think about.
+ep4j_dispatch_call dispatch_call(const Case& c, int rank, const DeviceInput& input, int region,
+                                 int handle, uint64_t ticket);
+ep4j_dispatch_call cached_call(const Case& c, int rank, const DeviceInput& input, int region,
+                               int handle);
+
+// Waits on the host for the counts.
+ep4j_counts await_counts(RankEnd& end, const Case& c, uint64_t ticket,
+                         std::vector<int32_t>& tokens_per_expert);
+
+// Reads a received result back; rows says how many.
+Received read_result(RankEnd& end, const Case& c, const ep4j_dispatch_result& result, int rows,
+                     bool metadata);
+
+}  // namespace ep4j::test
