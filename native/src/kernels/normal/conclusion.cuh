@@ -64,7 +64,7 @@ __device__ inline void record_result(const NegotiateParams& params, const Negoti
     offsets[i] = offset;
     params.handle.expert_offsets[i] = offset;
     if (i < view.local_experts) {
-      int64_t aligned = ceil_div(table.real[i], params.alignment) * params.alignment;
+      int64_t aligned = aligned_rows(table.real[i], params.alignment);
       per_expert[i] = sent ? static_cast<int32_t>(rank_major ? aligned : table.real[i]) : 0;
     }
   }
@@ -90,7 +90,7 @@ __device__ inline void tell_host(const NegotiateParams& params, const Negotiatio
       reinterpret_cast<int32_t*>(reinterpret_cast<char*>(counts) + kHostCountsPerExpert);
   for (int i = threadIdx.x; verdict == EP4J_SENT && i < view.local_experts;
        i += kNegotiateThreads) {
-    int64_t aligned = ceil_div(table.real[i], params.alignment) * params.alignment;
+    int64_t aligned = aligned_rows(table.real[i], params.alignment);
     per_expert[i] = params.layout.form.rank_major() ? static_cast<int32_t>(aligned) : table.real[i];
   }
   __syncthreads();

@@ -28,8 +28,7 @@ __device__ inline void place_groups(const NegotiateParams& params, Negotiation& 
   int64_t begin = 0;
   for (int first = 0; first < experts; first += kWarpLanes) {
     int expert = first + lane_index();
-    int64_t rows =
-        expert < experts ? ceil_div(table.real[expert], params.alignment) * params.alignment : 0;
+    int64_t rows = expert < experts ? aligned_rows(table.real[expert], params.alignment) : 0;
     int64_t end = begin + warp_inclusive_sum(rows);
     if (expert < experts) {
       table.offset[expert] = end - rows;

@@ -36,11 +36,13 @@ __device__ Refusal own_refusal(const NegotiateParams& params) {
   if (first == BadChoice::kNone) {
     return {EP4J_ROUTING_GOOD, 0, 0};
   }
-  int64_t index = BadChoice::index(first);
+  const int64_t index = BadChoice::index(first);
+  const uint32_t num_topk = static_cast<uint32_t>(params.layout.form.num_topk);
   int64_t value = params.layout.form.index_bytes == 8
                       ? static_cast<const int64_t*>(params.topk_idx)[index]
                       : static_cast<const int32_t*>(params.topk_idx)[index];
-  return {BadChoice::rule(first), static_cast<int32_t>(index / params.layout.form.num_topk), value};
+  return {BadChoice::rule(first), static_cast<int32_t>(static_cast<uint32_t>(index) / num_topk),
+          value};
 }
 
 // One thread.
@@ -178,7 +180,7 @@ __device__ void await_grants(const NegotiateParams& params, const PeerWait& wait
   }
 }
 
-__global__ void __launch_bounds__(kNegotiateThreads)
+__global__ void __launch_bounds__(kNegotiateThreads, 1)
     negotiate_kernel(const __grid_constant__ NegotiateParams params) {
   __shared__ Negotiation shared;
   extern __shared__ int64_t table_memory[];

@@ -55,4 +55,10 @@ __device__ inline const GrantMessage* grant_of(const RankView& view, const Negot
   return view.own<GrantMessage>(view.control.grant(shared.ordinal, destination));
 }
 
+// Rows rounded up to the alignment, by 32-bit division: the 64-bit one is a function call.
+__device__ inline int64_t aligned_rows(int32_t rows, int32_t alignment) {
+  const uint32_t step = static_cast<uint32_t>(alignment);
+  return int64_t{(static_cast<uint32_t>(rows) + step - 1) / step} * alignment;
+}
+
 }  // namespace ep4j

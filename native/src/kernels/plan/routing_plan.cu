@@ -5,12 +5,18 @@
 // destination (a rank, or in expert-major order an expert), so no block waits for another and the
 // order is deterministic. The routing is small (256 KiB for 4,096 x 8) and stays in L2.
 //
-//   grid   n blocks (rank-major) or num_experts blocks (expert-major)
-//   block  every thread takes one token of each chunk of 1,024
+//   kernel       block               does
+//   rank_plan    0 .. n-1            ordinals and rows for one rank
+//                n ..                choices of kExpertsPerBlock experts each
+//   expert_plan  0 .. num_experts-1  ordinals and rows for one expert; all keep the routing
 //
-// The rules of a routing are checked on the way: chunk c by block c modulo the number of checking
-// blocks, which each leave the first bad choice they found. A routing with one is refused before
-// anybody looks at its ordinals.
+// Choices are read in the order of memory, 32 by a warp at once, because tokens of K choices read
+// one by a thread would touch K lines of the cache per load: ballots tell each lane about the
+// choices of its own token.
+//
+// The rules of a routing are checked token by token: chunk c by block c modulo the number of
+// checking blocks, which each leave the first bad choice they found. A routing with one is refused
+// before anybody looks at its ordinals.
 #include "kernels/plan/routing_plan.hpp"
 
 #include "device/load_kernels.cuh"
@@ -21,9 +27,11 @@ namespace {
 
 constexpr int kPlanThreads = 1024;
 constexpr int kPlanWarps = kPlanThreads / kWarpLanes;
+constexpr int kExpertsPerBlock = 8;
 
 struct SharedStorage {
   int warp_hits[2][kPlanWarps];
+  int expert_counts[kExpertsPerBlock];
   unsigned long long first_bad;
 };
 
@@ -61,57 +69,39 @@ class OrdinalScan {
 };
 static_assert(kPlanWarps == kWarpLanes, "one lane reads one warp's hits");
 
-// A token's choices in registers, loaded all at once; -1 past the last one.
-template <class Index, int kChoices>
-struct TokenChoices {
-  static constexpr int kCount = kChoices;
-  static constexpr int32_t kOutOfRange = -2;
-
-  int32_t expert[kChoices];
-
-  __device__ TokenChoices(const PlanParams& params, int token) {
-    const Index* choices = static_cast<const Index*>(params.topk_idx);
-    const int64_t first = int64_t{token} * params.num_topk;
-    const int num_experts = params.num_ranks * params.local_experts;
-#pragma unroll
-    for (int k = 0; k < kChoices; k++) {
-      expert[k] = -1;
-      if (token < params.num_tokens && k < params.num_topk) {
-        Index chosen = choices[first + k];
-        bool in_range = chosen >= -1 && chosen < num_experts;
-        expert[k] = in_range ? static_cast<int32_t>(chosen) : kOutOfRange;
+// The first rule that a token's choices break, as a BadChoice word.
+template <class Index>
+__device__ uint64_t find_bad_choice(const PlanParams& params, int token) {
+  const int64_t first = int64_t{token} * params.num_topk;
+  const Index* choices = static_cast<const Index*>(params.topk_idx) + first;
+  const Index num_experts = params.num_ranks * params.local_experts;
+  for (int k = 0; k < params.num_topk; k++) {
+    const Index expert = choices[k];
+    if (expert < -1 || expert >= num_experts) {
+      return BadChoice::word(first + k, EP4J_ROUTING_OUT_OF_RANGE);
+    }
+    for (int earlier = 0; expert >= 0 && earlier < k; earlier++) {
+      if (choices[earlier] == expert) {
+        return BadChoice::word(first + k, EP4J_ROUTING_TWICE);
       }
     }
   }
+  return BadChoice::kNone;
+}
 
-  // The first rule that the choices break, as a BadChoice word.
-  __device__ uint64_t find_bad(const PlanParams& params, int token) const {
-    uint64_t bad = BadChoice::kNone;
-#pragma unroll
-    for (int k = kChoices - 1; k >= 0; k--) {
-      bool twice = false;
-#pragma unroll
-      for (int earlier = 0; earlier < k; earlier++) {
-        twice = twice || (expert[k] >= 0 && expert[earlier] == expert[k]);
-      }
-      if (expert[k] == kOutOfRange || twice) {
-        bad = BadChoice::word(int64_t{token} * params.num_topk + k,
-                              twice ? EP4J_ROUTING_TWICE : EP4J_ROUTING_OUT_OF_RANGE);
-      }
-    }
-    return bad;
-  }
-};
-
-// Checks this block's share of the chunks.
-template <class Choices>
-__device__ void check_choices(const PlanParams& params, SharedStorage& shared,
-                              const Choices& choices, int first) {
-  const int token = first + static_cast<int>(threadIdx.x);
+// Checks this block's share of the chunks. All threads of the block.
+template <class Index>
+__device__ void check_choices(const PlanParams& params, SharedStorage& shared) {
   const int checkers = min(static_cast<int>(gridDim.x), kMaxRanks);
-  bool own_chunk = first / kPlanThreads % checkers == static_cast<int>(blockIdx.x);
-  if (params.refusals != nullptr && own_chunk) {
-    uint64_t bad = choices.find_bad(params, token);
+  const int block = static_cast<int>(blockIdx.x);
+  if (params.refusals == nullptr || block >= checkers) {
+    return;
+  }
+  const int thread = static_cast<int>(threadIdx.x);
+  // From the last block down: the first ones have the ordinals to do.
+  for (int token = (checkers - 1 - block) * kPlanThreads + thread; token < params.num_tokens;
+       token += checkers * kPlanThreads) {
+    uint64_t bad = find_bad_choice<Index>(params, token);
     if (bad != BadChoice::kNone) {
       atomicMin(&shared.first_bad, static_cast<unsigned long long>(bad));
     }
@@ -121,6 +111,9 @@ __device__ void check_choices(const PlanParams& params, SharedStorage& shared,
 __device__ void begin_check(SharedStorage& shared) {
   if (threadIdx.x == 0) {
     shared.first_bad = BadChoice::kNone;
+  }
+  if (threadIdx.x < kExpertsPerBlock) {
+    shared.expert_counts[threadIdx.x] = 0;
   }
   __syncthreads();
 }
@@ -139,30 +132,49 @@ __device__ void end_check(const PlanParams& params, const SharedStorage& shared)
   }
 }
 
-template <class Index, int kChoices>
-__global__ void __launch_bounds__(kPlanThreads)
-    rank_plan_kernel(const __grid_constant__ PlanParams params) {
-  __shared__ SharedStorage shared;
-  extern __shared__ int per_expert[];  // [local_experts]
-  const int rank = static_cast<int>(blockIdx.x);
-  const int first_expert = rank * params.local_experts;
-  for (int i = threadIdx.x; i < params.local_experts; i += kPlanThreads) {
-    per_expert[i] = 0;
+// Which choices of this lane's token are experts from begin to end, bit k for choice k. The warp's
+// tokens are first_token and the 31 after it. All lanes.
+template <class Index>
+__device__ uint32_t find_choices(const PlanParams& params, int first_token, int begin, int end) {
+  constexpr int kBatch = 8;  // loads in flight
+  const Index* choices = static_cast<const Index*>(params.topk_idx);
+  const int lane = lane_index();
+  const int num_topk = params.num_topk;
+  const int64_t first = int64_t{first_token} * num_topk + lane;
+  const int64_t total = int64_t{params.num_tokens} * num_topk;
+  uint32_t word = 0;  // lane j: of choices 32 j to 32 j + 31
+  for (int batch = 0; batch < num_topk; batch += kBatch) {
+    Index chosen[kBatch];
+#pragma unroll
+    for (int i = 0; i < kBatch; i++) {
+      const int64_t place = first + (batch + i) * kWarpLanes;
+      chosen[i] = batch + i < num_topk && place < total ? choices[place] : Index{-1};
+    }
+#pragma unroll
+    for (int i = 0; i < kBatch; i++) {
+      uint32_t lanes = __ballot_sync(kAllLanes, chosen[i] >= begin && chosen[i] < end);
+      word = lane == batch + i ? lanes : word;
+    }
   }
-  begin_check(shared);
+  const int bit = lane * num_topk;
+  const int low = bit / kWarpLanes;
+  uint32_t bits =
+      __funnelshift_r(__shfl_sync(kAllLanes, word, low),
+                      __shfl_sync(kAllLanes, word, min(low + 1, kWarpLanes - 1)), bit % kWarpLanes);
+  return bits & kAllLanes >> (kWarpLanes - num_topk);
+}
+
+__device__ int warp_token(int first) { return first + warp_index() * kWarpLanes; }
+
+// Ordinals of the rows for one rank. All threads of the block.
+template <class Index>
+__device__ void scan_rank(const PlanParams& params, SharedStorage& shared, int rank) {
+  const int first_expert = rank * params.local_experts;
   OrdinalScan scan(shared);
   for (int first = 0; first < params.num_tokens; first += kPlanThreads) {
     const int token = first + static_cast<int>(threadIdx.x);
-    const TokenChoices<Index, kChoices> choices(params, token);
-    bool hit = false;
-#pragma unroll
-    for (int k = 0; k < kChoices; k++) {
-      int local = choices.expert[k] - first_expert;
-      if (choices.expert[k] >= 0 && local >= 0 && local < params.local_experts) {
-        hit = true;
-        atomicAdd(&per_expert[local], 1);
-      }
-    }
+    const bool hit = find_choices<Index>(params, warp_token(first), first_expert,
+                                         first_expert + params.local_experts) != 0;
     int ordinal = scan.next(hit);
     if (token < params.num_tokens) {
       int64_t place = int64_t{token} * params.num_ranks + rank;
@@ -173,107 +185,113 @@ __global__ void __launch_bounds__(kPlanThreads)
         params.is_token_in_rank[place] = hit ? 1 : 0;
       }
     }
-    check_choices(params, shared, choices, first);
-  }
-  end_check(params, shared);
-  for (int i = threadIdx.x; i < params.local_experts; i += kPlanThreads) {
-    params.tokens_per_expert[first_expert + i] = per_expert[i];
   }
   if (threadIdx.x == 0) {
     params.tokens_per_rank[rank] = scan.count();
   }
 }
 
-// The routing as combine and cached dispatch need it. Block 0.
-template <class Choices>
-__device__ void keep_choices(const PlanParams& params, const Choices& choices, int token) {
-  for (int k = 0; token < params.num_tokens && k < params.num_topk; k++) {
-    const int64_t choice = int64_t{token} * params.num_topk + k;
-    if (params.topk_weights != nullptr) {
-      params.weights[choice] = params.topk_weights[choice];
+// Choices of a few experts, counted in registers. All threads of the block.
+template <class Index>
+__device__ void count_experts(const PlanParams& params, SharedStorage& shared, int first_expert) {
+  const Index* choices = static_cast<const Index*>(params.topk_idx);
+  const int64_t total = int64_t{params.num_tokens} * params.num_topk;
+  int counts[kExpertsPerBlock] = {};
+#pragma unroll 8
+  for (int64_t i = threadIdx.x; i < total; i += kPlanThreads) {
+    const Index chosen = choices[i];
+#pragma unroll
+    for (int e = 0; e < kExpertsPerBlock; e++) {
+      counts[e] += chosen == first_expert + e ? 1 : 0;
     }
   }
 #pragma unroll
-  for (int k = 0; k < Choices::kCount; k++) {
-    if (token < params.num_tokens && k < params.num_topk) {
-      params.experts[int64_t{token} * params.num_topk + k] = max(choices.expert[k], -1);
+  for (int e = 0; e < kExpertsPerBlock; e++) {
+    int sum = __reduce_add_sync(kAllLanes, counts[e]);
+    if (lane_index() == 0) {
+      atomicAdd(&shared.expert_counts[e], sum);
+    }
+  }
+  __syncthreads();
+  const int expert = first_expert + static_cast<int>(threadIdx.x);
+  if (threadIdx.x < kExpertsPerBlock && expert < params.num_ranks * params.local_experts) {
+    params.tokens_per_expert[expert] = shared.expert_counts[threadIdx.x];
+  }
+}
+
+template <class Index>
+__global__ void __launch_bounds__(kPlanThreads)
+    rank_plan_kernel(const __grid_constant__ PlanParams params) {
+  __shared__ SharedStorage shared;
+  const int block = static_cast<int>(blockIdx.x);
+  begin_check(shared);
+  check_choices<Index>(params, shared);
+  if (block < params.num_ranks) {
+    scan_rank<Index>(params, shared, block);
+  } else {
+    count_experts<Index>(params, shared, (block - params.num_ranks) * kExpertsPerBlock);
+  }
+  end_check(params, shared);
+}
+
+// The routing as combine and cached dispatch need it. All threads of the grid.
+template <class Index>
+__device__ void keep_choices(const PlanParams& params) {
+  const int num_experts = params.num_ranks * params.local_experts;
+  const int64_t total = int64_t{params.num_tokens} * params.num_topk;
+  const int64_t step = int64_t{gridDim.x} * kPlanThreads;
+  for (int64_t i = int64_t{blockIdx.x} * kPlanThreads + threadIdx.x; i < total; i += step) {
+    const Index chosen = static_cast<const Index*>(params.topk_idx)[i];
+    const bool is_expert = chosen >= 0 && chosen < num_experts;
+    params.experts[i] = is_expert ? static_cast<int32_t>(chosen) : -1;
+    if (params.topk_weights != nullptr) {
+      params.weights[i] = params.topk_weights[i];
     }
   }
 }
 
-template <class Index, int kChoices>
+template <class Index>
 __global__ void __launch_bounds__(kPlanThreads)
     expert_plan_kernel(const __grid_constant__ PlanParams params) {
   __shared__ SharedStorage shared;
   const int expert = static_cast<int>(blockIdx.x);
   begin_check(shared);
+  check_choices<Index>(params, shared);
   OrdinalScan scan(shared);
   for (int first = 0; first < params.num_tokens; first += kPlanThreads) {
     const int token = first + static_cast<int>(threadIdx.x);
-    const TokenChoices<Index, kChoices> choices(params, token);
-    int hit = -1;
-#pragma unroll
-    for (int k = 0; k < kChoices; k++) {
-      hit = choices.expert[k] == expert ? k : hit;
+    const uint32_t hits = find_choices<Index>(params, warp_token(first), expert, expert + 1);
+    int ordinal = scan.next(hits != 0);
+    if (hits != 0) {
+      params.rows[int64_t{token} * params.num_topk + __ffs(static_cast<int>(hits)) - 1] = ordinal;
     }
-    int ordinal = scan.next(hit >= 0);
-    if (hit >= 0) {
-      params.rows[int64_t{token} * params.num_topk + hit] = ordinal;
-    }
-    if (blockIdx.x == 0) {
-      keep_choices(params, choices, token);
-    }
-    check_choices(params, shared, choices, first);
   }
   end_check(params, shared);
+  keep_choices<Index>(params);
   if (threadIdx.x == 0) {
     params.tokens_per_expert[expert] = scan.count();
   }
 }
 
-using Kernel = void (*)(PlanParams);
-
-// The instance whose registers hold K choices.
-template <class Index>
-Kernel kernel_for(bool rank_major, int num_topk) {
-  if (num_topk <= 8) {
-    return rank_major ? rank_plan_kernel<Index, 8> : expert_plan_kernel<Index, 8>;
-  }
-  if (num_topk <= 16) {
-    return rank_major ? rank_plan_kernel<Index, 16> : expert_plan_kernel<Index, 16>;
-  }
-  return rank_major ? rank_plan_kernel<Index, kMaxTopk> : expert_plan_kernel<Index, kMaxTopk>;
-}
-
-Kernel kernel_for(bool rank_major, const PlanParams& params) {
-  return params.index_bytes == 8 ? kernel_for<int64_t>(rank_major, params.num_topk)
-                                 : kernel_for<int32_t>(rank_major, params.num_topk);
-}
-
 }  // namespace
 
 cudaError_t load_routing_plan() {
-  for (bool rank_major : {true, false}) {
-    for (int num_topk : {8, 16, kMaxTopk}) {
-      cudaError_t error = load_kernels(kernel_for<int64_t>(rank_major, num_topk),
-                                       kernel_for<int32_t>(rank_major, num_topk));
-      if (error != cudaSuccess) {
-        return error;
-      }
-    }
-  }
-  return cudaSuccess;
+  return load_kernels(rank_plan_kernel<int64_t>, rank_plan_kernel<int32_t>,
+                      expert_plan_kernel<int64_t>, expert_plan_kernel<int32_t>);
 }
 
 cudaError_t launch_rank_plan(const PlanParams& params, cudaStream_t stream) {
-  const size_t shared_bytes = sizeof(int) * static_cast<size_t>(params.local_experts);
-  kernel_for(true, params)<<<params.num_ranks, kPlanThreads, shared_bytes, stream>>>(params);
+  const int64_t experts = int64_t{params.num_ranks} * params.local_experts;
+  const int blocks = params.num_ranks + static_cast<int>(ceil_div(experts, kExpertsPerBlock));
+  auto kernel = params.index_bytes == 8 ? rank_plan_kernel<int64_t> : rank_plan_kernel<int32_t>;
+  kernel<<<blocks, kPlanThreads, 0, stream>>>(params);
   return cudaGetLastError();
 }
 
 cudaError_t launch_expert_plan(const PlanParams& params, cudaStream_t stream) {
   const int blocks = params.num_ranks * params.local_experts;
-  kernel_for(false, params)<<<blocks, kPlanThreads, 0, stream>>>(params);
+  auto kernel = params.index_bytes == 8 ? expert_plan_kernel<int64_t> : expert_plan_kernel<int32_t>;
+  kernel<<<blocks, kPlanThreads, 0, stream>>>(params);
   return cudaGetLastError();
 }
 
