@@ -180,6 +180,15 @@ __device__ void await_grants(const NegotiateParams& params, const PeerWait& wait
   }
 }
 
+// Whether the block goes on, after what one of its warps did. The second barrier keeps that warp
+// from writing the next answer before all have read this one.
+__device__ bool goes_on(const Negotiation& shared) {
+  __syncthreads();
+  const bool on = shared.gave_up == 0;
+  __syncthreads();
+  return on;
+}
+
 __global__ void __launch_bounds__(kNegotiateThreads, 1)
     negotiate_kernel(const __grid_constant__ NegotiateParams params) {
   __shared__ Negotiation shared;
@@ -189,15 +198,15 @@ __global__ void __launch_bounds__(kNegotiateThreads, 1)
   if (threadIdx.x == 0) {
     enter_call(params, shared);
   }
-  __syncthreads();
-  if (shared.gave_up == 0) {
+  bool on = goes_on(shared);
+  if (on) {
     publish_counts(params, shared);
     if (warp_index() == 0) {
       await_counts(params, wait, shared);
     }
-    __syncthreads();
+    on = goes_on(shared);
   }
-  if (shared.gave_up == 0) {
+  if (on) {
     if (params.counted != 0) {
       decide(params, shared, table);
     }
@@ -205,8 +214,8 @@ __global__ void __launch_bounds__(kNegotiateThreads, 1)
     if (warp_index() == 0) {
       await_grants(params, wait, shared);
     }
-    __syncthreads();
   }
+  __syncthreads();
   conclude(params, shared, table);
 }
 
