@@ -1,6 +1,7 @@
 package io.github.deepep4j.group;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.channels.SelectableChannel;
 import java.nio.channels.SelectionKey;
 import java.nio.channels.Selector;
@@ -37,6 +38,7 @@ final class EventLoop {
   private final Selector selector;
   private final ReentrantLock lock;
   private final Owner owner;
+  private boolean started;
   private volatile boolean stopped;
 
   EventLoop(ReentrantLock lock, Owner owner) throws IOException {
@@ -46,6 +48,7 @@ final class EventLoop {
   }
 
   void start(String name) {
+    started = true;
     Thread thread = new Thread(this::run, name);
     thread.setDaemon(true);
     thread.start();
@@ -55,6 +58,13 @@ final class EventLoop {
   void stop() {
     stopped = true;
     selector.wakeup();
+    if (!started) {
+      try {
+        selector.close();
+      } catch (IOException e) {
+        throw new UncheckedIOException("closing a selector", e);
+      }
+    }
   }
 
   /** Makes the loop ask the owner again what is due. */

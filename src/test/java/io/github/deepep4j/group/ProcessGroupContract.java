@@ -261,6 +261,30 @@ abstract class ProcessGroupContract {
   }
 
   @Test
+  void shouldEndTheGroup_whenARankWasInterruptedBefore() throws Exception {
+    List<? extends ProcessGroup> ends = open(3, AMPLE);
+    List<@Nullable Throwable> outcomes =
+        RankThreads.outcomes(
+            3,
+            rank -> {
+              if (rank == 1) {
+                Thread.currentThread().interrupt();
+                try {
+                  ends.get(rank).barrier();
+                } finally {
+                  assertThat(Thread.interrupted()).isTrue();
+                }
+              } else if (rank == 0) {
+                ends.get(rank).barrier();
+              }
+              // Rank 2 never comes, so that the others have to wait.
+            });
+    assertCode(outcomes.get(1), EpException.Code.INTERRUPTED);
+    assertCode(outcomes.get(0), EpException.Code.ABORTED)
+        .hasMessageContaining("rank 1 was interrupted");
+  }
+
+  @Test
   void shouldRefuseASecondThread_whenOneWaits() throws Exception {
     List<? extends ProcessGroup> ends = open(2, AMPLE);
     List<@Nullable Throwable> outcomes =

@@ -5,6 +5,11 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.github.deepep4j.error.EpException;
 import io.github.deepep4j.error.EpTimeoutException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -117,12 +122,55 @@ final class TcpGroupTest extends ProcessGroupContract {
 
   @Test
   void shouldNameTheAddress_whenThePortIsTaken() throws Exception {
-    try (var taken = new java.net.ServerSocket(0, 1, java.net.InetAddress.getLoopbackAddress())) {
+    try (var taken = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
       assertThatThrownBy(() -> TcpGroup.builder(0, 2).port(taken.getLocalPort()).build())
           .isInstanceOfSatisfying(
               EpException.class, e -> assertThat(e.code()).isEqualTo(EpException.Code.GROUP))
           .hasMessageContaining("rank 0 can't listen on")
           .hasMessageContaining(":" + taken.getLocalPort());
+    }
+  }
+
+  @Test
+  void shouldHoldNoDescriptor_whenClosedOrNotFormed() throws Exception {
+    form(2, AMPLE).forEach(TcpGroup::close); // whatever the JDK opens once, is open now
+    long before = settledDescriptors(0);
+    for (int i = 0; i < 20; i++) {
+      form(3, AMPLE).forEach(TcpGroup::close);
+      int port = FreePort.find();
+      assertThatThrownBy(
+              () -> TcpGroup.builder(1, 2).port(port).timeout(Duration.ofMillis(5)).build())
+          .isInstanceOf(EpTimeoutException.class);
+      try (var taken = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+        assertThatThrownBy(() -> TcpGroup.builder(0, 2).port(taken.getLocalPort()).build())
+            .isInstanceOf(EpException.class);
+      }
+    }
+    assertThat(settledDescriptors(before)).isLessThanOrEqualTo(before);
+  }
+
+  /** Open sockets and selectors; threads that end get some time to close theirs. */
+  private static long settledDescriptors(long wanted) throws Exception {
+    long deadline = System.nanoTime() + PATIENCE.toNanos();
+    long steady = Long.MAX_VALUE;
+    while (true) {
+      long open = 0;
+      try (var all = Files.list(Path.of("/proc/self/fd"))) {
+        for (var descriptor : all.toList()) {
+          try {
+            String target = Files.readSymbolicLink(descriptor).toString();
+            open += target.startsWith("socket:") || target.contains("[event") ? 1 : 0;
+          } catch (NoSuchFileException e) {
+            assertThat(e).as("closed meanwhile, or that of the list itself").isNotNull();
+          }
+        }
+      }
+      boolean settled = wanted > 0 ? open <= wanted : open == steady;
+      if (settled || System.nanoTime() - deadline > 0) {
+        return open;
+      }
+      steady = open;
+      Thread.sleep(200);
     }
   }
 
@@ -191,7 +239,7 @@ final class TcpGroupTest extends ProcessGroupContract {
           Map<String, String> own = new HashMap<>(variables);
           own.put("RANK", "" + rank);
           // Any address of this machine will do for rank 1, even one that is not loopback.
-          own.put("MASTER_ADDR", java.net.InetAddress.getLocalHost().getHostAddress());
+          own.put("MASTER_ADDR", InetAddress.getLocalHost().getHostAddress());
           try (TcpGroup group = TcpGroup.environment(own).timeout(AMPLE).build()) {
             group.barrier();
           }
