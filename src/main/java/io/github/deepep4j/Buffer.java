@@ -372,9 +372,10 @@ public final class Buffer implements AutoCloseable {
 
   /**
    * Stops sending to and waiting for a rank. Local: other ranks' views may differ without harm. The
-   * masked rank gets {@link io.github.deepep4j.error.EpMaskedException} at its next call. Rows that
-   * it had announced and not sent keep their place with index −1, weight 0 and zero bytes; combine
-   * adds nothing for it.
+   * masked rank gets {@link io.github.deepep4j.error.EpMaskedException} at its next call, or in one
+   * where it waits; a rank that meets its departure then masks it too, whatever its policy. Rows
+   * that it had announced and not sent keep their place with index −1, weight 0 and zero bytes;
+   * combine adds nothing for it.
    *
    * @param rank another rank
    * @throws IllegalArgumentException if it is this rank or none of the group's
@@ -391,7 +392,8 @@ public final class Buffer implements AutoCloseable {
 
   /**
    * Brings a masked rank back. Collective over that rank, which calls it with its own number, and
-   * all ranks that are not masked. No result of the returning rank may be open.
+   * all ranks that are not masked. No result of the returning rank may be open. If it fails,
+   * nothing has changed and the buffer is as usable as before.
    *
    * @param rank the rank to bring back
    * @throws IllegalArgumentException if it is none of the group's

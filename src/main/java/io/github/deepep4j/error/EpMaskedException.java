@@ -1,6 +1,6 @@
 package io.github.deepep4j.error;
 
-/** A masked rank has called, or was met by a rank that has not masked it. */
+/** A rank that another one has masked has called, or waits in a call. Others go on without it. */
 public final class EpMaskedException extends EpException {
   private static final long serialVersionUID = 1L;
 

@@ -127,12 +127,13 @@ public final class Tensor implements AutoCloseable {
    *     may be null
    * @param shape sizes, each ≥ 0
    * @return the tensor; closing it frees nothing
-   * @throws IllegalArgumentException if a size is negative, or the address is 0 and the tensor not
-   *     empty
+   * @throws IllegalArgumentException if a size is negative, the byte size overflows, or the address
+   *     is 0 and the tensor not empty
    */
   public static Tensor ofAddress(
       long address, DType dtype, Device device, @Nullable Object owner, long... shape) {
     long[] sizes = checkedShape(shape);
+    byteSize(dtype, sizes);
     return checkedAddress(new Tensor(address, dtype, device, owner, sizes, rowMajor(sizes)));
   }
 
@@ -158,6 +159,7 @@ public final class Tensor implements AutoCloseable {
         throw new IllegalArgumentException("stride must be >= 0: " + Arrays.toString(newStrides));
       }
     }
+    byteSize(dtype, sizes);
     Tensor view = new Tensor(address, dtype, device, owner, sizes, newStrides.clone());
     if (view.spanElements() > spanElements()) {
       throw new IllegalArgumentException(
@@ -538,14 +540,19 @@ public final class Tensor implements AutoCloseable {
     return (int) elements;
   }
 
-  /** Elements from the first to the last one, gaps included. */
+  /** Elements from the first to the last one, gaps included; the largest long if there are more. */
   private long spanElements() {
     long last = 0;
     for (int d = 0; d < shape.length; d++) {
       if (shape[d] == 0) {
         return 0;
       }
-      last += (shape[d] - 1) * strides[d];
+      long high = Math.multiplyHigh(shape[d] - 1, strides[d]);
+      long step = (shape[d] - 1) * strides[d];
+      if (high != 0 || step < 0 || last + step < 0) {
+        return Long.MAX_VALUE;
+      }
+      last += step;
     }
     return last + 1;
   }
