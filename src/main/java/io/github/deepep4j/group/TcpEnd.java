@@ -158,8 +158,14 @@ abstract class TcpEnd implements EventLoop.Owner {
     }
   }
 
-  /** Takes a rank's part of the round that is being gathered. */
+  /**
+   * Takes a rank's part of the round that is being gathered. A round that some rank has been told
+   * is lost stays lost, even if its last part comes after all.
+   */
   final void put(int rank, byte[] part) {
+    if (isLost(round)) {
+      return;
+    }
     parts[rank] = part;
     present++;
     if (present == settings.size()) {
@@ -182,9 +188,13 @@ abstract class TcpEnd implements EventLoop.Owner {
 
   private void checkAlive(String operation) {
     checkOpen();
-    if (end != null && round >= endFromRound) {
+    if (end != null && isLost(round)) {
       throw end.exception(settings.rank(), operation);
     }
+  }
+
+  private boolean isLost(long candidate) {
+    return end != null && candidate >= endFromRound;
   }
 
   private void checkOpen() {

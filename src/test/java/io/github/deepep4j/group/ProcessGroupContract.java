@@ -163,6 +163,20 @@ abstract class ProcessGroupContract {
   }
 
   @ParameterizedTest
+  @ValueSource(ints = {0, 1})
+  void shouldNotCompleteARound_whenItsLastPartComesAfterTheVerdict(int late) throws Exception {
+    // At once after the verdict, so that it meets the news of it on its way.
+    for (int attempt = 0; attempt < 30; attempt++) {
+      List<? extends ProcessGroup> ends = open(2, Duration.ofMillis(10));
+      ProcessGroup waiting = ends.get(1 - late);
+      assertThatThrownBy(waiting::barrier).isInstanceOf(EpTimeoutException.class);
+      assertThatThrownBy(ends.get(late)::barrier)
+          .isInstanceOfSatisfying(
+              EpTimeoutException.class, e -> assertThat(e.culprit()).isEqualTo(late));
+    }
+  }
+
+  @ParameterizedTest
   @ValueSource(ints = {0, 1, 2})
   void shouldEndEveryWaitAndLaterCall_whenARankAborts(int aborting) throws Exception {
     List<? extends ProcessGroup> ends = open(3, AMPLE);
