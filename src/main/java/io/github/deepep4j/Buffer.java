@@ -463,6 +463,16 @@ public final class Buffer implements AutoCloseable {
   }
 
   /**
+   * The stream that calls run on which name none. Work that makes their inputs or reads their
+   * results may be enqueued on it.
+   *
+   * @return the buffer's own stream, {@link Stream#cpu()} on the CPU; ends with the buffer
+   */
+  public Stream stream() {
+    return exclusively("stream", backend::stream);
+  }
+
+  /**
    * Whether the buffer was closed.
    *
    * @return true after {@link #close()}

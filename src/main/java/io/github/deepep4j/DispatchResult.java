@@ -1,7 +1,6 @@
 package io.github.deepep4j;
 
 import io.github.deepep4j.internal.backend.BackendDispatch;
-import io.github.deepep4j.internal.memory.OffHeap;
 import io.github.deepep4j.tensor.Tensor;
 
 /**
@@ -166,9 +165,10 @@ public final class DispatchResult extends Result {
   }
 
   /**
-   * Copies the rows out of the buffer's memory.
+   * Copies the rows out of the buffer's memory. Blocks until the copy is done.
    *
-   * @param rows a contiguous host tensor with {@link #x()}'s dtype and number of elements
+   * @param rows a contiguous tensor on the host or the buffer's device, with {@link #x()}'s dtype
+   *     and number of elements
    * @throws IllegalArgumentException if dtype, size or device do not fit
    */
   public void copyTo(Tensor rows) {
@@ -176,9 +176,10 @@ public final class DispatchResult extends Result {
     if (rows.dtype() != from.dtype()
         || rows.numElements() != from.numElements()
         || !rows.isContiguous()
-        || !rows.device().isCpu()) {
+        || !(rows.device().isCpu() || rows.device().equals(from.device()))) {
       throw new IllegalArgumentException(rows + " cannot take a copy of " + from);
     }
-    OffHeap.copy(from.address(), rows.address(), from.byteSize());
+    event().synchronize();
+    DeviceMemory.copy(from, rows);
   }
 }

@@ -35,6 +35,12 @@ public final class Tensor implements AutoCloseable {
     void checkOpen();
   }
 
+  /** A lifetime that a tensor's own {@link #close} ends. */
+  public interface Owner extends Lifetime {
+    /** Gives the memory back. Idempotent. */
+    void free();
+  }
+
   private final long address;
   private final DType dtype;
   private final long[] shape;
@@ -126,7 +132,7 @@ public final class Tensor implements AutoCloseable {
    * @param owner kept reachable as long as the tensor, asked on access if it is a {@link Lifetime};
    *     may be null
    * @param shape sizes, each ≥ 0
-   * @return the tensor; closing it frees nothing
+   * @return the tensor; closing it frees nothing, unless the owner is an {@link Owner}
    * @throws IllegalArgumentException if a size is negative, the byte size overflows, or the address
    *     is 0 and the tensor not empty
    */
@@ -495,11 +501,14 @@ public final class Tensor implements AutoCloseable {
     return true;
   }
 
-  /** Frees the memory if a factory of this class allocated it; else does nothing. Idempotent. */
+  /**
+   * Frees the memory if a factory of this library allocated it, or its owner is an {@link Owner};
+   * else does nothing. Idempotent.
+   */
   @Override
   public void close() {
-    if (owner instanceof OwnMemory own) {
-      own.memory().close();
+    if (owner instanceof Owner own) {
+      own.free();
     }
   }
 
@@ -513,7 +522,12 @@ public final class Tensor implements AutoCloseable {
   }
 
   /** Memory that a factory of this class allocated. */
-  private record OwnMemory(Memory memory) implements Lifetime {
+  private record OwnMemory(Memory memory) implements Owner {
+    @Override
+    public void free() {
+      memory.close();
+    }
+
     @Override
     public void checkOpen() {
       if (memory.isClosed()) {

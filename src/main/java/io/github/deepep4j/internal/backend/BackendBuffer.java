@@ -51,6 +51,9 @@ public interface BackendBuffer extends AutoCloseable {
   /** Loads and touches what the first calls would otherwise wait for; local. */
   void warmUp();
 
+  /** The stream of calls that name none. */
+  Stream stream();
+
   /** What was done so far; local. */
   Statistics statistics();
 

@@ -8,6 +8,7 @@ import io.github.deepep4j.error.EpException;
 import io.github.deepep4j.group.ProcessGroup;
 import io.github.deepep4j.internal.cpu.CpuBackend;
 import io.github.deepep4j.internal.cpu.WindowLayout;
+import io.github.deepep4j.internal.cuda.CudaBackend;
 import io.github.deepep4j.tensor.Device;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -21,6 +22,7 @@ import org.jspecify.annotations.Nullable;
  */
 public final class Backends {
   private static final String PROPERTY = "deepep4j.backend";
+  private static final String LOCAL_RANK = "LOCAL_RANK";
   private static final List<String> KNOWN = List.of("cpu", "cuda");
   private static final System.Logger LOG = System.getLogger("io.github.deepep4j");
   private static final AtomicBoolean CHOICE_LOGGED = new AtomicBoolean();
@@ -37,12 +39,30 @@ public final class Backends {
 
   /** State of every backend on this machine; never throws. */
   public static List<Ep4j.BackendStatus> statuses() {
-    return List.of(new CpuBackend().status(), cudaStatus());
+    return List.of(new CpuBackend().status(), new CudaBackend().status());
   }
 
   /** Bytes that one rank's end of a buffer will take. */
   public static SizeHint sizeHint(BufferOptions options, int numRanks) {
     return WindowLayout.of(options, numRanks).sizeHint();
+  }
+
+  /**
+   * Memory of a device.
+   *
+   * @param device any
+   * @throws BackendUnavailableException if it does not work here
+   */
+  public static DeviceSpace space(Device device) {
+    if (device.isCpu()) {
+      return HostSpace.INSTANCE;
+    }
+    String problem = problemOf(device.index());
+    if (!problem.isEmpty()) {
+      throw new BackendUnavailableException(
+          device.kind().name(), List.of(problem), "Use Device.cpu().");
+    }
+    return CudaBackend.space(device);
   }
 
   /**
@@ -54,10 +74,8 @@ public final class Backends {
    * @param wanted the device asked for; null for the automatic choice
    */
   public static Created create(ProcessGroup group, BufferOptions options, @Nullable Device wanted) {
-    Proposal own = Proposal.of(options, wanted);
-    byte[][] all = group.allGather(own.encode());
     List<Proposal> proposals = new ArrayList<>();
-    for (byte[] bytes : all) {
+    for (byte[] bytes : group.allGather(Proposal.of(group.rank(), options, wanted).encode())) {
       proposals.add(Proposal.decode(bytes));
     }
     checkAgreement(group.rank(), proposals);
@@ -68,43 +86,61 @@ public final class Backends {
               + " over "
               + group.size());
     }
-    for (int rank = 0; rank < proposals.size(); rank++) {
-      if (!proposals.get(rank).problem().isEmpty()) {
-        throw unavailable(group.rank(), rank, proposals.get(rank));
-      }
+    Device.Kind kind = choose(group.rank(), proposals);
+    if (kind == Device.Kind.CPU) {
+      Device device = Device.cpu();
+      return new Created(new CpuBackend().createBuffer(group, options, device), device);
     }
-    logChoice(proposals.get(0));
-    Device device = Device.cpu();
-    return new Created(new CpuBackend().createBuffer(group, options, device), device);
+    Device device = Device.cuda(wanted == null ? automaticIndex(group.rank()) : wanted.index());
+    return new Created(new CudaBackend().createBuffer(group, options, device), device);
+  }
+
+  /** What a rank asks for. */
+  private enum Wish {
+    AUTOMATIC,
+    CPU,
+    CUDA
   }
 
   /**
    * What one rank brings to the agreement.
    *
-   * @param kind the backend it chose
-   * @param automatic whether nobody asked for it
-   * @param problem why the backend does not work there; empty if it does
+   * @param wish what was asked for there
+   * @param cudaProblem why CUDA does not work there; empty if it does or nobody wants it
+   * @param propertyProblem what is wrong with the system property there; empty if nothing is
    * @param description the options that all ranks must share
    */
-  private record Proposal(Device.Kind kind, boolean automatic, String problem, String description) {
+  private record Proposal(
+      Wish wish, String cudaProblem, String propertyProblem, String description) {
     private static final String SEPARATOR = "\n";
 
-    static Proposal of(BufferOptions options, @Nullable Device wanted) {
+    static Proposal of(int rank, BufferOptions options, @Nullable Device wanted) {
       String property = System.getProperty(PROPERTY);
-      Device.Kind kind = wanted == null ? kindByProperty(property) : wanted.kind();
-      String problem = "";
-      if (wanted == null && property != null && !KNOWN.contains(property)) {
-        problem = PROPERTY + " must be one of " + KNOWN + ": " + property;
-      } else if (kind == Device.Kind.CUDA) {
-        problem = String.join("; ", cudaStatus().detail());
+      boolean unknown = wanted == null && property != null && !KNOWN.contains(property);
+      Wish wish = wanted == null ? wishByProperty(property) : wishFor(wanted);
+      String cudaProblem = "";
+      if (wish != Wish.CPU) {
+        String refusal = CudaBackend.refusal(options);
+        cudaProblem =
+            refusal.isEmpty()
+                ? problemOf(wanted == null ? automaticIndex(rank) : wanted.index())
+                : refusal;
       }
-      boolean automatic = wanted == null && property == null;
-      return new Proposal(kind, automatic, problem, options.sharedDescription());
+      return new Proposal(
+          wish,
+          cudaProblem,
+          unknown ? PROPERTY + " must be one of " + KNOWN + ": " + property : "",
+          options.sharedDescription());
     }
 
     byte[] encode() {
-      return String.join(SEPARATOR, kind.name(), "" + automatic, problem, description)
+      return String.join(
+              SEPARATOR, wish.name(), oneLine(cudaProblem), oneLine(propertyProblem), description)
           .getBytes(StandardCharsets.UTF_8);
+    }
+
+    private static String oneLine(String text) {
+      return text.replace(SEPARATOR, " ");
     }
 
     static Proposal decode(byte[] bytes) {
@@ -116,63 +152,130 @@ public final class Backends {
             "creating a buffer",
             "a rank sent something that is no buffer proposal: the ranks are in different calls");
       }
-      return new Proposal(
-          Device.Kind.valueOf(parts[0]), Boolean.parseBoolean(parts[1]), parts[2], parts[3]);
+      return new Proposal(Wish.valueOf(parts[0]), parts[1], parts[2], parts[3]);
     }
+  }
+
+  private static Wish wishFor(Device wanted) {
+    return wanted.isCpu() ? Wish.CPU : Wish.CUDA;
+  }
+
+  private static Wish wishByProperty(@Nullable String property) {
+    if ("cuda".equals(property)) {
+      return Wish.CUDA;
+    }
+    return "cpu".equals(property) ? Wish.CPU : Wish.AUTOMATIC;
   }
 
   private static void checkAgreement(int self, List<Proposal> proposals) {
-    Proposal first = proposals.get(0);
-    for (int rank = 1; rank < proposals.size(); rank++) {
-      Proposal other = proposals.get(rank);
-      if (other.kind() != first.kind()) {
-        throw mismatch(self, "backend " + first.kind(), rank, "backend " + other.kind());
+    int firstWish = -1;
+    for (int rank = 0; rank < proposals.size(); rank++) {
+      Wish wish = proposals.get(rank).wish();
+      if (wish != Wish.AUTOMATIC) {
+        if (firstWish < 0) {
+          firstWish = rank;
+        } else if (proposals.get(firstWish).wish() != wish) {
+          throw mismatch(
+              self,
+              firstWish,
+              "backend " + proposals.get(firstWish).wish(),
+              rank,
+              "backend " + wish);
+        }
       }
-      String[] expected = first.description().split(" ", -1);
-      String[] seen = other.description().split(" ", -1);
+    }
+    String[] expected = proposals.get(0).description().split(" ", -1);
+    for (int rank = 1; rank < proposals.size(); rank++) {
+      String[] seen = proposals.get(rank).description().split(" ", -1);
       for (int i = 0; i < Math.min(expected.length, seen.length); i++) {
         if (!expected[i].equals(seen[i])) {
-          throw mismatch(self, expected[i], rank, seen[i]);
+          throw mismatch(self, 0, expected[i], rank, seen[i]);
         }
       }
       if (expected.length != seen.length) {
-        throw mismatch(self, first.description(), rank, other.description());
+        throw mismatch(
+            self, 0, proposals.get(0).description(), rank, proposals.get(rank).description());
       }
     }
   }
 
-  private static EpException mismatch(int self, String first, int rank, String other) {
+  private static EpException mismatch(int self, int first, String one, int rank, String other) {
     return new EpException(
         EpException.Code.MISMATCH,
         self,
         "creating a buffer",
-        "rank 0 has " + first + ", rank " + rank + " has " + other);
+        "rank " + first + " has " + one + ", rank " + rank + " has " + other);
   }
 
-  private static EpException unavailable(int self, int rank, Proposal proposal) {
+  /** Decides from what all ranks have, so all decide alike. */
+  private static Device.Kind choose(int self, List<Proposal> proposals) {
+    boolean explicitCuda = false;
+    boolean explicitCpu = false;
+    String reason = "";
+    for (int rank = 0; rank < proposals.size(); rank++) {
+      Proposal proposal = proposals.get(rank);
+      if (!proposal.propertyProblem().isEmpty()) {
+        throw unavailable(self, rank, proposal.propertyProblem());
+      }
+      explicitCuda |= proposal.wish() == Wish.CUDA;
+      explicitCpu |= proposal.wish() == Wish.CPU;
+      if (reason.isEmpty() && !proposal.cudaProblem().isEmpty()) {
+        reason = "rank " + rank + ": " + proposal.cudaProblem();
+      }
+    }
+    if (explicitCuda) {
+      for (int rank = 0; rank < proposals.size(); rank++) {
+        if (!proposals.get(rank).cudaProblem().isEmpty()) {
+          throw unavailable(self, rank, proposals.get(rank).cudaProblem());
+        }
+      }
+      return Device.Kind.CUDA;
+    }
+    if (explicitCpu) {
+      return Device.Kind.CPU;
+    }
+    Device.Kind kind = reason.isEmpty() ? Device.Kind.CUDA : Device.Kind.CPU;
+    if (CHOICE_LOGGED.compareAndSet(false, true)) {
+      LOG.log(
+          System.Logger.Level.INFO,
+          "DeepEP4J runs on the "
+              + kind
+              + " backend"
+              + (reason.isEmpty() ? ", which every rank has" : "; CUDA on " + reason));
+    }
+    return kind;
+  }
+
+  private static EpException unavailable(int self, int rank, String problem) {
     String remedy =
         self == rank
             ? "Use Device.cpu(), or no device for the automatic choice."
             : "Rank " + rank + " reports this.";
     return new BackendUnavailableException(
-        proposal.kind().name(), List.of(proposal.problem()), remedy);
+        Device.Kind.CUDA.name(), List.of(problem.split("; ", -1)), remedy);
   }
 
-  /** The CPU unless the property asks for CUDA; unknown words become a problem of the proposal. */
-  private static Device.Kind kindByProperty(@Nullable String property) {
-    return "cuda".equals(property) ? Device.Kind.CUDA : Device.Kind.CPU;
-  }
-
-  private static Ep4j.BackendStatus cudaStatus() {
-    return new Ep4j.BackendStatus(
-        Device.Kind.CUDA, false, List.of("version " + Ep4j.version() + " has no CUDA backend"));
-  }
-
-  private static void logChoice(Proposal choice) {
-    if (choice.automatic() && CHOICE_LOGGED.compareAndSet(false, true)) {
-      LOG.log(
-          System.Logger.Level.INFO,
-          "DeepEP4J runs on the CPU backend: " + String.join("; ", cudaStatus().detail()));
+  /** Why a device does not work here; empty if it does. */
+  private static String problemOf(int index) {
+    int devices = CudaBackend.deviceCount();
+    if (devices == 0) {
+      return String.join("; ", new CudaBackend().status().detail());
     }
+    return index < devices
+        ? ""
+        : "no device cuda:" + index + ": the driver has " + devices + " (from cuda:0)";
+  }
+
+  /**
+   * The device of a rank that asks for none: the one that its launcher counted for it, else the
+   * next in turn.
+   */
+  private static int automaticIndex(int rank) {
+    int devices = Math.max(1, CudaBackend.deviceCount());
+    String localRank = System.getenv(LOCAL_RANK);
+    if (localRank != null && localRank.matches("[0-9]{1,4}")) {
+      return Integer.parseInt(localRank) % devices;
+    }
+    return rank % devices;
   }
 }

@@ -192,6 +192,11 @@ final class CpuBuffer implements BackendBuffer {
   }
 
   @Override
+  public Stream stream() {
+    return Stream.cpu();
+  }
+
+  @Override
   public Statistics statistics() {
     open.removeIf(PendingResult::isClosed);
     return new Statistics(

@@ -12,10 +12,10 @@ import org.jspecify.annotations.Nullable;
  * ranks tell each other how it went, so a failure anywhere is an exception everywhere, with the
  * same words, and no rank waits for one that has given up.
  */
-final class Agreement {
+public final class Agreement {
   /** What one rank does on its own. */
   @FunctionalInterface
-  interface Step {
+  public interface Step {
     /**
      * Does it.
      *
@@ -36,7 +36,7 @@ final class Agreement {
    * @param group its members
    * @param operation its name, for exceptions
    */
-  Agreement(ProcessGroup group, String operation) {
+  public Agreement(ProcessGroup group, String operation) {
     this.group = group;
     this.operation = operation;
   }
@@ -58,7 +58,7 @@ final class Agreement {
    * @param step this rank's part
    * @throws EpException on every rank, if any rank's part has failed, naming each of these
    */
-  void step(String what, Step step) {
+  public void step(String what, Step step) {
     Throwable own = null;
     try {
       step.run();

@@ -1,0 +1,112 @@
+package io.github.deepep4j.internal.cuda;
+
+import io.github.deepep4j.BufferOptions;
+import io.github.deepep4j.Ep4j;
+import io.github.deepep4j.group.ProcessGroup;
+import io.github.deepep4j.internal.backend.Backend;
+import io.github.deepep4j.internal.backend.BackendBuffer;
+import io.github.deepep4j.internal.backend.DeviceSpace;
+import io.github.deepep4j.internal.cuda.binding.Abi;
+import io.github.deepep4j.internal.cuda.binding.DeviceInfo;
+import io.github.deepep4j.internal.cuda.binding.Ep4jNative;
+import io.github.deepep4j.internal.cuda.binding.NativeLibrary;
+import io.github.deepep4j.internal.memory.Agreement;
+import io.github.deepep4j.tensor.Device;
+import java.util.ArrayList;
+import java.util.List;
+
+/** The backend for NVIDIA GPUs: normal mode among ranks that can load and store each other. */
+public final class CudaBackend implements Backend {
+  private static final String OPERATION = "creating a CUDA buffer";
+
+  @Override
+  public Ep4j.BackendStatus status() {
+    NativeLibrary library = NativeLibrary.get();
+    List<String> detail = new ArrayList<>(library.isLoaded() ? library.findings() : List.of());
+    int devices = library.deviceCount(detail);
+    for (int device = 0; device < devices; device++) {
+      detail.add(describe(device));
+    }
+    return new Ep4j.BackendStatus(Device.Kind.CUDA, devices > 0, detail);
+  }
+
+  /** Devices that work here; 0 where the native library or the driver does not. */
+  public static int deviceCount() {
+    return NativeLibrary.get().deviceCount(new ArrayList<>());
+  }
+
+  /**
+   * What these options ask for that this backend does not do.
+   *
+   * @param options of a buffer
+   * @return the refusal; empty if there is none
+   */
+  public static String refusal(BufferOptions options) {
+    if (options.isLowLatency()) {
+      return "lowLatency() is not on CUDA yet";
+    }
+    if (options.arenaBytes() > 0) {
+      return "arenaBytes() is not on CUDA yet";
+    }
+    return "";
+  }
+
+  /**
+   * Memory of a device, for users' tensors.
+   *
+   * @param device that exists
+   */
+  public static DeviceSpace space(Device device) {
+    return CudaSpace.of(device.index());
+  }
+
+  @Override
+  public BackendBuffer createBuffer(ProcessGroup group, BufferOptions options, Device device) {
+    BufferSizes sizes = BufferSizes.agree(group, options, device);
+    Agreement agreement = new Agreement(group, OPERATION);
+    NativeBuffer own = new NativeBuffer(sizes);
+    boolean done = false;
+    try {
+      agreement.step("allocating the device window", own::create);
+      PeerWindows windows = PeerWindows.open(group, own.handle(), own.windowBytes());
+      own.shareWith(windows);
+      byte[][] names = group.allGather(own.windowName());
+      agreement.step("connecting to the peers' windows", () -> own.connect(names));
+      CudaRank rank = new CudaRank(sizes, own.handle());
+      done = true;
+      return new CudaBuffer(rank, windows, own.windowBytes());
+    } finally {
+      if (!done) {
+        own.giveUp();
+      }
+    }
+  }
+
+  private static String describe(int device) {
+    try (DeviceInfo info = new DeviceInfo()) {
+      if (Ep4jNative.deviceInfo(device, info.address()) != Abi.OK) {
+        return "cuda:" + device + ": " + Ep4jNative.lastError();
+      }
+      return "cuda:"
+          + device
+          + ": "
+          + info.name()
+          + ", sm_"
+          + info.getInt(DeviceInfo.COMPUTE_MAJOR)
+          + info.getInt(DeviceInfo.COMPUTE_MINOR)
+          + ", "
+          + info.getInt(DeviceInfo.NUM_SMS)
+          + " SMs, "
+          + (info.getLong(DeviceInfo.TOTAL_BYTES) >> 20)
+          + " MiB, driver for CUDA "
+          + version(info.getInt(DeviceInfo.DRIVER_VERSION))
+          + ", library with CUDA "
+          + version(info.getInt(DeviceInfo.RUNTIME_VERSION))
+          + (info.getInt(DeviceInfo.HAS_BULK_COPY) != 0 ? ", bulk copies" : ", loads and stores");
+    }
+  }
+
+  private static String version(int code) {
+    return code / 1000 + "." + code % 1000 / 10;
+  }
+}

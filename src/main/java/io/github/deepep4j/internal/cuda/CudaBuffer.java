@@ -1,0 +1,177 @@
+package io.github.deepep4j.internal.cuda;
+
+import io.github.deepep4j.DispatchLayout;
+import io.github.deepep4j.Statistics;
+import io.github.deepep4j.Stream;
+import io.github.deepep4j.error.EpException;
+import io.github.deepep4j.internal.backend.BackendBuffer;
+import io.github.deepep4j.internal.backend.BackendCombine;
+import io.github.deepep4j.internal.backend.BackendDispatch;
+import io.github.deepep4j.internal.backend.BackendHandle;
+import io.github.deepep4j.internal.backend.BackendLowLatencyDispatch;
+import io.github.deepep4j.internal.backend.Requests;
+import io.github.deepep4j.internal.cuda.binding.Abi;
+import io.github.deepep4j.internal.cuda.binding.Ep4jNative;
+import io.github.deepep4j.internal.memory.OffHeap;
+import io.github.deepep4j.tensor.Tensor;
+import java.util.Collections;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+import org.jspecify.annotations.Nullable;
+
+/** One rank's end of a buffer on a GPU. Ties the operations to the shared state. */
+final class CudaBuffer implements BackendBuffer {
+  private static final System.Logger LOG = System.getLogger("io.github.deepep4j");
+
+  private final CudaRank rank;
+  private final PeerWindows windows;
+  private final long windowBytes;
+  private final CudaDispatcher dispatcher;
+  private final CudaCombiner combiner;
+  private final CudaLayout layout;
+
+  /**
+   * Makes a connected buffer usable.
+   *
+   * @param rank the shared state
+   * @param windows what peers have mapped
+   * @param windowBytes memory that peers can reach
+   */
+  CudaBuffer(CudaRank rank, PeerWindows windows, long windowBytes) {
+    this.rank = rank;
+    this.windows = windows;
+    this.windowBytes = windowBytes;
+    HandedOutputs handedOut = new HandedOutputs(rank.outputs);
+    this.dispatcher = new CudaDispatcher(rank, handedOut);
+    this.combiner = new CudaCombiner(rank, handedOut);
+    this.layout = new CudaLayout(rank);
+  }
+
+  @Override
+  public DispatchLayout dispatchLayout(Tensor topkIdx) {
+    rank.faults.check("dispatchLayout");
+    return layout.of(topkIdx);
+  }
+
+  @Override
+  public BackendDispatch dispatch(Requests.Dispatch request) {
+    rank.faults.check("dispatch");
+    return dispatcher.dispatch(request);
+  }
+
+  @Override
+  public BackendDispatch dispatch(Requests.CachedDispatch request) {
+    rank.faults.check("cached dispatch");
+    return dispatcher.dispatch(request);
+  }
+
+  @Override
+  public BackendCombine combine(Requests.Combine request) {
+    rank.faults.check("combine");
+    return combiner.combine(request);
+  }
+
+  @Override
+  public Tensor combineInput(BackendHandle handle, @Nullable Stream stream) {
+    rank.faults.check("combineInput");
+    return combiner.input((CudaHandle) handle, stream);
+  }
+
+  @Override
+  public BackendLowLatencyDispatch lowLatencyDispatch(Requests.LowLatencyDispatch request) {
+    throw notOnCuda("lowLatencyDispatch");
+  }
+
+  @Override
+  public BackendCombine lowLatencyCombine(Requests.LowLatencyCombine request) {
+    throw notOnCuda("lowLatencyCombine");
+  }
+
+  @Override
+  public Tensor lowLatencyCombineInput(BackendHandle handle, @Nullable Stream stream) {
+    throw notOnCuda("lowLatencyCombineInput");
+  }
+
+  private static UnsupportedOperationException notOnCuda(String operation) {
+    return new UnsupportedOperationException(operation + " is not on CUDA yet");
+  }
+
+  @Override
+  public void mask(int peer) {
+    if (peer == rank.rank) {
+      throw new IllegalArgumentException("a rank cannot mask itself: " + peer);
+    }
+    rank.require(Ep4jNative.mask(rank.buffer, peer), "mask");
+  }
+
+  @Override
+  public void unmask(int peer) {
+    throw notOnCuda("unmask");
+  }
+
+  @Override
+  public Set<Integer> maskedRanks() {
+    rank.require(Ep4jNative.masked(rank.buffer, rank.word()), "maskedRanks");
+    int bits = OffHeap.getInt(rank.word());
+    Set<Integer> masked = new TreeSet<>();
+    for (int peer = 0; peer < rank.numRanks; peer++) {
+      if ((bits >>> peer & 1) != 0) {
+        masked.add(peer);
+      }
+    }
+    return Set.copyOf(masked);
+  }
+
+  @Override
+  public void check() {
+    rank.faults.check("check");
+  }
+
+  @Override
+  public void warmUp() {
+    // Kernels are loaded when the buffer is made; what is left is the memory pool of the results.
+    long stream = rank.streams.enter(null, null);
+    long bytes = 2L * rank.options.maxTokensPerRank() * rank.options.hidden();
+    rank.free(rank.allocate(bytes, stream), stream);
+    new CudaEvent(rank, rank.streams.leave(stream), "warmUp").synchronize();
+  }
+
+  @Override
+  public Stream stream() {
+    return new Stream(rank.device, rank.streams.handle(null));
+  }
+
+  @Override
+  public Statistics statistics() {
+    // The device counts no rows per peer yet: the lists have a zero for each rank.
+    List<Statistics.Peer> unknown =
+        Collections.nCopies(rank.numRanks, new Statistics.Peer(0, 0, 0, 0, 0));
+    return new Statistics(
+        unknown,
+        unknown,
+        windowBytes,
+        rank.openResults,
+        rank.handles.taken(),
+        0,
+        PeerWindows.abandonedBytes());
+  }
+
+  @Override
+  public void close() {
+    // Bounded by the deadlines of the device's waits.
+    if (Ep4jNative.bufferDisconnect(rank.buffer) != Abi.OK) {
+      LOG.log(
+          System.Logger.Level.WARNING,
+          "rank {0}: {1} on disconnecting: {2}",
+          rank.rank,
+          EpException.Code.DEVICE,
+          Ep4jNative.lastError());
+    }
+    dispatcher.close();
+    combiner.close();
+    layout.close();
+    rank.close();
+    windows.close();
+  }
+}

@@ -1,0 +1,135 @@
+package io.github.deepep4j.internal.cuda;
+
+import io.github.deepep4j.CombineOptions;
+import io.github.deepep4j.Stream;
+import io.github.deepep4j.internal.backend.Requests;
+import io.github.deepep4j.internal.cuda.binding.CombineCall;
+import io.github.deepep4j.internal.cuda.binding.CombineReceiveCall;
+import io.github.deepep4j.internal.cuda.binding.Ep4jNative;
+import io.github.deepep4j.internal.memory.OffHeap;
+import io.github.deepep4j.tensor.DType;
+import io.github.deepep4j.tensor.Tensor;
+import org.jspecify.annotations.Nullable;
+
+/** Issues normal-mode combines, and hands out memory for their rows. */
+final class CudaCombiner implements AutoCloseable {
+  private static final long ALIGNMENT = 16;
+
+  private final CudaRank rank;
+  private final HandedOutputs handedOut;
+  private final CombineCall call = new CombineCall();
+  private final CombineReceiveCall receiveCall = new CombineReceiveCall();
+
+  CudaCombiner(CudaRank rank, HandedOutputs handedOut) {
+    this.rank = rank;
+    this.handedOut = handedOut;
+  }
+
+  /** Memory for the next combine's rows. */
+  Tensor input(CudaHandle handle, @Nullable Stream stream) {
+    int rows = handle.resultRows();
+    int hidden = handle.hidden();
+    int output =
+        rank.outputs.take("input for the combine of " + handle.describe(), rank.nextCall());
+    boolean done = false;
+    try {
+      long writer = rank.streams.enter(stream, null);
+      rank.require(
+          Ep4jNative.combineInput(
+              rank.buffer,
+              output,
+              rows,
+              hidden,
+              rank.options.timeout().toNanos(),
+              rank.word(),
+              writer),
+          "combineInput");
+      rank.streams.leave(writer);
+      Tensor tensor = rank.tensor(OffHeap.getLong(rank.word()), DType.BF16, handle, rows, hidden);
+      handedOut.add(output, tensor.address(), tensor.byteSize(), handle);
+      done = true;
+      return tensor;
+    } finally {
+      if (!done) {
+        rank.outputs.give(output);
+      }
+    }
+  }
+
+  /** The sending half, and the rest too unless the call has a hook. */
+  CudaCombine combine(Requests.Combine request) {
+    CombineOptions options = request.options();
+    CudaHandle handle = (CudaHandle) request.handle();
+    Tensor y = request.y();
+    // Before the collective is entered: the receiving half checks them, when it is too late.
+    int numSms = rank.numSms(options.numSms(), rank.options.tuning().combineSms());
+    requireAligned(options.into(), "into");
+    requireAligned(options.bias0(), "bias");
+    requireAligned(options.bias1(), "second bias");
+    long ordinal = rank.nextCall();
+    int output = handedOut.reclaim(y.address(), y.byteSize(), handle);
+    if (output < 0) {
+      output = rank.outputs.take("combine", ordinal);
+    }
+    CudaCombine pending = null;
+    boolean done = false;
+    try {
+      long stream = rank.streams.enter(options.stream(), options.previousEvent());
+      pending =
+          new CudaCombine(
+              rank,
+              new CudaCombine.Call(ordinal, handle, output, (int) y.size(1), numSms, stream),
+              options,
+              receiveCall);
+      fill(request, handle, output, numSms);
+      rank.require(Ep4jNative.combine(rank.buffer, call.address(), stream), "combine");
+      rank.entered();
+      pending.sent(rank.streams.leave(stream));
+      if (!options.isHook()) {
+        pending.receive();
+      }
+      done = true;
+      return pending;
+    } finally {
+      if (!done) {
+        giveBack(pending, output);
+      }
+    }
+  }
+
+  private static void requireAligned(@Nullable Tensor tensor, String name) {
+    if (tensor != null && tensor.address() % ALIGNMENT != 0) {
+      throw new IllegalArgumentException(
+          name + " must be aligned to " + ALIGNMENT + " bytes on CUDA: " + tensor);
+    }
+  }
+
+  private void giveBack(@Nullable CudaCombine pending, int output) {
+    if (pending == null) {
+      rank.outputs.give(output);
+    } else {
+      pending.discard();
+    }
+  }
+
+  private void fill(Requests.Combine request, CudaHandle handle, int output, int numSms) {
+    CombineOptions options = request.options();
+    Tensor weights = options.topkWeights();
+    call.reset();
+    call.putLong(CombineCall.Y, request.y().address());
+    call.putLong(CombineCall.TOPK_WEIGHTS, weights == null ? 0 : weights.address());
+    call.putInt(CombineCall.HANDLE, handle.slot);
+    call.putInt(CombineCall.OUTPUT, output);
+    call.putInt(CombineCall.ROWS, (int) request.y().size(0));
+    call.putInt(CombineCall.HIDDEN, (int) request.y().size(1));
+    call.putInt(CombineCall.WEIGHTED, options.isWeighted() ? 1 : 0);
+    call.putInt(CombineCall.NUM_SMS, numSms);
+    call.putLong(CombineCall.TIMEOUT_NANOS, rank.timeoutNanos(options));
+  }
+
+  @Override
+  public void close() {
+    call.close();
+    receiveCall.close();
+  }
+}

@@ -1,0 +1,213 @@
+package io.github.deepep4j.internal.cuda;
+
+import io.github.deepep4j.DispatchOptions;
+import io.github.deepep4j.Event;
+import io.github.deepep4j.Stream;
+import io.github.deepep4j.internal.backend.BackendDispatch;
+import io.github.deepep4j.internal.backend.BackendHandle;
+import io.github.deepep4j.internal.cuda.binding.Ep4jNative;
+import io.github.deepep4j.tensor.DType;
+import io.github.deepep4j.tensor.Tensor;
+import org.jspecify.annotations.Nullable;
+
+/** A normal-mode dispatch whose sends are issued: its receiving half and its result. */
+final class CudaDispatch implements BackendDispatch, Tensor.Lifetime {
+  /**
+   * Where a dispatch runs and delivers to.
+   *
+   * @param operation its name
+   * @param ordinal its number
+   * @param region that receives
+   * @param stream of both halves
+   */
+  record Call(String operation, long ordinal, int region, long stream) {}
+
+  private final CudaRank rank;
+  private final Call call;
+  private final CudaHandle handle;
+  private final DispatchOptions options;
+  private final ResultForm form;
+  private final long[] addresses;
+  private final int @Nullable [] tokensPerExpert;
+  private @Nullable Tensors tensors;
+  private @Nullable OwnedResult owned;
+  private long mark;
+  private boolean received;
+  private boolean regionHeld = true;
+  private boolean closed;
+
+  /**
+   * Makes the pending result.
+   *
+   * @param rank this rank
+   * @param call where it runs
+   * @param handle the routing record
+   * @param options the call's options
+   * @param received what the host knows of the result
+   */
+  CudaDispatch(
+      CudaRank rank, Call call, CudaHandle handle, DispatchOptions options, Received received) {
+    this.rank = rank;
+    this.call = call;
+    this.handle = handle;
+    this.options = options;
+    this.form = received.form();
+    this.addresses = received.addresses();
+    this.tokensPerExpert = received.tokensPerExpert();
+    this.mark = received.sendMark();
+    handle.retain();
+    rank.openResults++;
+  }
+
+  /**
+   * What the host knows of a result before it has arrived.
+   *
+   * @param form of the tensors
+   * @param addresses of the tensors
+   * @param tokensPerExpert counts; null where the host has none
+   * @param sendMark end of the sending half
+   */
+  record Received(
+      ResultForm form, long[] addresses, int @Nullable [] tokensPerExpert, long sendMark) {}
+
+  @Override
+  public void receive() {
+    if (received) {
+      return;
+    }
+    long stream = call.stream();
+    rank.require(
+        Ep4jNative.dispatchReceive(rank.buffer, call.region(), rank.timeoutNanos(options), stream),
+        "receive of " + describe());
+    received = true;
+    handle.release();
+    if (options.into() != null || options.allocator() != null) {
+      OwnedResult copy = new OwnedResult(rank, stream);
+      owned = copy;
+      try {
+        tensors = copy.copy(tensors(), options);
+      } finally {
+        releaseRegion(stream);
+      }
+    }
+    mark = rank.streams.leave(stream);
+  }
+
+  @Override
+  public boolean isReceived() {
+    return received;
+  }
+
+  @Override
+  public Event event() {
+    return new CudaEvent(rank, mark, call.operation());
+  }
+
+  @Override
+  public void close(@Nullable Stream stream) {
+    if (closed) {
+      return;
+    }
+    try {
+      if (!rank.faults.hasFailed()) {
+        receive();
+      }
+    } finally {
+      end();
+      // Without a stream the readers are those of the call's own: what the caller enqueued there.
+      long readers = stream == null ? call.stream() : stream.handle();
+      if (readers != call.stream()) {
+        rank.streams.events().makeWait(readers, mark);
+      }
+      if (received) {
+        releaseRegion(readers);
+      } else if (regionHeld) {
+        regionHeld = false;
+        rank.regions.give(call.region());
+      }
+      if (owned != null) {
+        owned.close(readers);
+      }
+    }
+  }
+
+  @Override
+  public void discard() {
+    if (closed) {
+      return;
+    }
+    end();
+    if (regionHeld) {
+      regionHeld = false;
+      rank.drop(call.region(), call.stream(), received);
+    }
+    if (owned != null) {
+      owned.close(call.stream());
+    }
+  }
+
+  private void end() {
+    closed = true;
+    rank.openResults--;
+    if (!received) {
+      handle.release();
+    }
+  }
+
+  /** Gives the region back, to be used again after a stream's work so far. */
+  private void releaseRegion(long stream) {
+    if (regionHeld) {
+      regionHeld = false;
+      try {
+        rank.require(
+            Ep4jNative.regionRelease(rank.buffer, call.region(), stream), "close of " + describe());
+      } finally {
+        rank.regions.give(call.region());
+      }
+    }
+  }
+
+  @Override
+  public void checkOpen() {
+    if (closed || rank.isClosed()) {
+      throw new IllegalStateException("the tensor is of a closed result: " + describe());
+    }
+  }
+
+  @Override
+  public boolean isClosed() {
+    return closed;
+  }
+
+  @Override
+  public String describe() {
+    return call.operation() + " #" + call.ordinal();
+  }
+
+  @Override
+  public BackendHandle handle() {
+    return handle;
+  }
+
+  @Override
+  public int numReceived() {
+    return handle.isBounded() ? -1 : form.rows();
+  }
+
+  @Override
+  public int @Nullable [] tokensPerExpert() {
+    return tokensPerExpert;
+  }
+
+  @Override
+  public Tensors tensors() {
+    if (tensors == null) {
+      tensors = form.tensors(addresses, rank, this::tensor);
+    }
+    return tensors;
+  }
+
+  private Tensor tensor(long address, DType dtype, long... shape) {
+    return rank.tensor(address, dtype, this, shape);
+  }
+}

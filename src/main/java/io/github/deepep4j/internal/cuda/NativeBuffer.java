@@ -1,0 +1,110 @@
+package io.github.deepep4j.internal.cuda;
+
+import io.github.deepep4j.error.EpException;
+import io.github.deepep4j.internal.cuda.binding.Abi;
+import io.github.deepep4j.internal.cuda.binding.BufferConfig;
+import io.github.deepep4j.internal.cuda.binding.Ep4jNative;
+import io.github.deepep4j.internal.memory.Memory;
+import io.github.deepep4j.internal.memory.OffHeap;
+import org.jspecify.annotations.Nullable;
+
+/** A native buffer while its ranks make it together, and how to take it back if they can't. */
+final class NativeBuffer {
+  private static final System.Logger LOG = System.getLogger("io.github.deepep4j");
+
+  private final BufferSizes sizes;
+  private final byte[] windowName = new byte[Abi.WINDOW_NAME_BYTES];
+  private long handle;
+  private long windowBytes;
+  private @Nullable PeerWindows windows;
+
+  NativeBuffer(BufferSizes sizes) {
+    this.sizes = sizes;
+  }
+
+  /** Allocates and names the window. Waits for the device. */
+  void create() {
+    windowBytes =
+        sizes.numRegions() * sizes.regionBytes() + sizes.numOutputs() * sizes.outputBytes();
+    try (BufferConfig config = new BufferConfig();
+        Memory out = OffHeap.allocate(Math.max(Long.BYTES, Abi.WINDOW_NAME_BYTES))) {
+      sizes.fill(config);
+      require(Ep4jNative.bufferCreate(config.address(), out.address()), "creating the buffer");
+      handle = OffHeap.getLong(out.address());
+      require(Ep4jNative.bufferWindow(handle, out.address()), "naming the window");
+      OffHeap.copyToArray(out.address(), windowName, 0, windowName.length);
+    }
+  }
+
+  long handle() {
+    return handle;
+  }
+
+  /** What peers need to reach the window. */
+  byte[] windowName() {
+    return windowName.clone();
+  }
+
+  /** Bytes of the regions and outputs. */
+  long windowBytes() {
+    return windowBytes;
+  }
+
+  /** From here on peers may map the window. */
+  void shareWith(PeerWindows peers) {
+    windows = peers;
+  }
+
+  /**
+   * Maps the peers' windows.
+   *
+   * @param names by rank
+   * @throws EpException {@code MISMATCH} if a rank sent something that is no name
+   */
+  void connect(byte[][] names) {
+    try (Memory all = OffHeap.allocate((long) names.length * Abi.WINDOW_NAME_BYTES)) {
+      for (int peer = 0; peer < names.length; peer++) {
+        if (names[peer].length != Abi.WINDOW_NAME_BYTES) {
+          throw new EpException(
+              EpException.Code.MISMATCH,
+              sizes.rank(),
+              "creating a buffer",
+              "rank " + peer + " named its window in " + names[peer].length + " bytes");
+        }
+        OffHeap.copyFromArray(
+            names[peer],
+            0,
+            all.address() + (long) peer * Abi.WINDOW_NAME_BYTES,
+            Abi.WINDOW_NAME_BYTES);
+      }
+      require(Ep4jNative.bufferConnect(handle, all.address()), "connecting");
+    }
+  }
+
+  /** Takes everything back. */
+  void giveUp() {
+    if (handle == 0) {
+      return;
+    }
+    if (Ep4jNative.bufferDisconnect(handle) != Abi.OK) {
+      LOG.log(
+          System.Logger.Level.WARNING,
+          "rank {0}: disconnecting: {1}",
+          sizes.rank(),
+          Ep4jNative.lastError());
+    }
+    if (windows != null) {
+      windows.close();
+    } else if (Ep4jNative.bufferDestroy(handle, 0) != Abi.OK) {
+      LOG.log(
+          System.Logger.Level.WARNING,
+          "rank {0}: freeing the window: {1}",
+          sizes.rank(),
+          Ep4jNative.lastError());
+    }
+  }
+
+  private void require(int status, String operation) {
+    Natives.require(status, sizes.rank(), operation);
+  }
+}

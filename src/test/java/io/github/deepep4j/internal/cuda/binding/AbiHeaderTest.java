@@ -1,0 +1,60 @@
+package io.github.deepep4j.internal.cuda.binding;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.lang.reflect.Field;
+import java.lang.reflect.Method;
+import java.lang.reflect.Modifier;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import org.bytedeco.javacpp.annotation.MemberGetter;
+import org.bytedeco.javacpp.annotation.Name;
+import org.junit.jupiter.api.Test;
+
+/** Java's picture of the C ABI is the header's: a changed header fails here, without a compiler. */
+final class AbiHeaderTest {
+  private static final List<Shape> SHAPES =
+      List.of(
+          DeviceInfo.SHAPE,
+          BufferConfig.SHAPE,
+          RegionForm.SHAPE,
+          DispatchCall.SHAPE,
+          DispatchAddresses.SHAPE,
+          Counts.SHAPE,
+          CombineCall.SHAPE,
+          CombineReceiveCall.SHAPE,
+          LayoutCall.SHAPE,
+          ErrorRecord.SHAPE);
+
+  @Test
+  void shouldHaveTheHeadersMembersAndOffsets_whenAnyStruct() throws Exception {
+    Map<String, List<Shape.Member>> structs = AbiHeader.read().structs();
+    assertThat(SHAPES.stream().map(Shape::name))
+        .containsExactlyInAnyOrderElementsOf(structs.keySet());
+    for (Shape shape : SHAPES) {
+      assertThat(shape.members()).as(shape.name()).isEqualTo(structs.get(shape.name()));
+    }
+  }
+
+  @Test
+  void shouldHaveTheHeadersValues_whenAnyConstant() throws Exception {
+    Map<String, Integer> header = AbiHeader.read().constants();
+    for (Field constant : Abi.class.getFields()) {
+      assertThat(header).containsEntry(constant.getName(), (Integer) constant.get(null));
+    }
+    assertThat(Abi.class.getFields().length).isGreaterThan(20);
+  }
+
+  @Test
+  void shouldBindEveryFunctionWithItsParameters_whenAnyFunction() throws Exception {
+    Map<String, Integer> bound = new TreeMap<>();
+    for (Method method : Ep4jNative.class.getDeclaredMethods()) {
+      if (Modifier.isNative(method.getModifiers())
+          && !method.isAnnotationPresent(MemberGetter.class)) {
+        bound.put(method.getAnnotation(Name.class).value()[0], method.getParameterCount());
+      }
+    }
+    assertThat(bound).isEqualTo(AbiHeader.read().functions());
+  }
+}
