@@ -10,12 +10,11 @@ import io.github.deepep4j.DispatchResult;
 import io.github.deepep4j.fixtures.Expect;
 import io.github.deepep4j.fixtures.HostTensors;
 import io.github.deepep4j.fixtures.RankInput;
+import io.github.deepep4j.fixtures.TestDevice;
 import io.github.deepep4j.group.LocalGroup;
 import io.github.deepep4j.group.ProcessGroup;
 import io.github.deepep4j.tensor.DType;
-import io.github.deepep4j.tensor.Device;
 import io.github.deepep4j.tensor.Tensor;
-import java.time.Duration;
 import org.jspecify.annotations.Nullable;
 
 /** One rank's end of a buffer under test: runs its part of a round and checks every byte. */
@@ -33,15 +32,15 @@ final class RankEnd {
     this.buffer = buffer;
   }
 
-  /** Runs ranks to their ends, each with its end of a CPU buffer. */
+  /** Runs ranks to their ends, each with its end of a buffer on the test's device. */
   static void run(int numRanks, BufferOptions options, Body body) {
     LocalGroup.run(numRanks, group -> run(group, options, body));
   }
 
   /** Runs one rank, whose options may differ from the others'. */
   static void run(ProcessGroup group, BufferOptions options, Body body) throws Exception {
-    BufferOptions patient = options.timeout(Duration.ofSeconds(60));
-    try (Buffer buffer = Buffer.builder(group).options(patient).device(Device.cpu()).build()) {
+    BufferOptions patient = options.timeout(TestDevice.PATIENCE);
+    try (Buffer buffer = TestDevice.build(group, patient)) {
       body.run(new RankEnd(group.rank(), buffer));
     }
   }
@@ -152,7 +151,7 @@ final class RankEnd {
       return y;
     }
     Tensor inPlace = buffer.combineInput(handle, null);
-    inPlace.copyFrom(y.toShorts());
+    TestDevice.copy(y, inPlace);
     return inPlace;
   }
 

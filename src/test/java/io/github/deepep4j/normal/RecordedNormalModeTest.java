@@ -10,6 +10,7 @@ import io.github.deepep4j.DispatchLayout;
 import io.github.deepep4j.DispatchOptions;
 import io.github.deepep4j.DispatchResult;
 import io.github.deepep4j.fixtures.RecordedVectors;
+import io.github.deepep4j.fixtures.TestDevice;
 import io.github.deepep4j.tensor.DType;
 import io.github.deepep4j.tensor.Tensor;
 import java.nio.ByteBuffer;
@@ -37,11 +38,11 @@ class RecordedNormalModeTest {
         name,
         rank -> {
           try (DispatchLayout layout = rank.end.buffer.dispatchLayout(rank.topkIdx())) {
-            assertThat(layout.numTokensPerRank().toInts())
+            assertThat(TestDevice.read(layout.numTokensPerRank(), Tensor::toInts))
                 .isEqualTo(rank.recorded.ints("num_tokens_per_rank"));
-            assertThat(layout.numTokensPerExpert().toInts())
+            assertThat(TestDevice.read(layout.numTokensPerExpert(), Tensor::toInts))
                 .isEqualTo(rank.recorded.ints("num_tokens_per_expert"));
-            assertThat(layout.isTokenInRank().toBytes())
+            assertThat(TestDevice.read(layout.isTokenInRank(), Tensor::toBytes))
                 .isEqualTo(bytes(rank.recorded, "is_token_in_rank"));
           }
         });
@@ -54,7 +55,8 @@ class RecordedNormalModeTest {
         rank -> {
           try (DispatchResult rows = rank.dispatch(rank.x(), DispatchOptions.defaults());
               DispatchHandle handle = rows.handle()) {
-            assertThat(rows.x().toShorts()).isEqualTo(rank.recorded.shorts("recv_x"));
+            assertThat(TestDevice.read(rows.x(), Tensor::toShorts))
+                .isEqualTo(rank.recorded.shorts("recv_x"));
             rank.checkMetadata(rows);
             rank.checkCombine(handle);
           }
@@ -70,8 +72,10 @@ class RecordedNormalModeTest {
           Tensor scales = rank.tensor(DType.FLOAT32, "x_scales", rank.hidden() / 128);
           try (DispatchResult rows = rank.dispatch(x, DispatchOptions.defaults().scales(scales));
               DispatchHandle handle = rows.handle()) {
-            assertThat(rows.x().toBytes()).isEqualTo(bytes(rank.recorded, "recv_x_fp8"));
-            assertThat(rows.scales().toInts()).isEqualTo(rank.recorded.ints("recv_x_scales"));
+            assertThat(TestDevice.read(rows.x(), Tensor::toBytes))
+                .isEqualTo(bytes(rank.recorded, "recv_x_fp8"));
+            assertThat(TestDevice.read(rows.scales(), Tensor::toInts))
+                .isEqualTo(rank.recorded.ints("recv_x_scales"));
             rank.checkMetadata(rows);
             rank.checkCombine(handle);
           }
@@ -132,7 +136,7 @@ class RecordedNormalModeTest {
       ByteBuffer data = recorded.tensor(name);
       ByteBuffer direct = ByteBuffer.allocateDirect(data.remaining()).put(data).flip();
       int rows = direct.remaining() / dtype.bytes() / columns;
-      Tensor tensor = Tensor.ofBuffer(direct, dtype, rows, columns);
+      Tensor tensor = TestDevice.place(Tensor.ofBuffer(direct, dtype, rows, columns));
       made.add(tensor);
       return tensor;
     }
@@ -146,14 +150,17 @@ class RecordedNormalModeTest {
     }
 
     void checkMetadata(DispatchResult rows) {
-      assertThat(rows.topkIdx().toLongs()).isEqualTo(recorded.longs("recv_topk_idx"));
-      assertThat(rows.topkWeights().toFloats()).isEqualTo(recorded.floats("recv_topk_weights"));
-      assertThat(rows.sourceToken().toInts()).isEqualTo(recorded.ints("recv_src_idx"));
+      assertThat(TestDevice.read(rows.topkIdx(), Tensor::toLongs))
+          .isEqualTo(recorded.longs("recv_topk_idx"));
+      assertThat(TestDevice.read(rows.topkWeights(), Tensor::toFloats))
+          .isEqualTo(recorded.floats("recv_topk_weights"));
+      assertThat(TestDevice.read(rows.sourceToken(), Tensor::toInts))
+          .isEqualTo(recorded.ints("recv_src_idx"));
       assertThat(rows.tokensPerExpert())
           .isEqualTo(recorded.ints("recv_tokens_per_expert_aligned8"));
       // The recorded matrix is [source, destination]; this rank's prefixes are its column.
       int[] matrix = recorded.ints("rank_prefix_matrix");
-      assertThat(rows.rankPrefix().toInts())
+      assertThat(TestDevice.read(rows.rankPrefix(), Tensor::toInts))
           .containsExactly(matrix[end.rank], matrix[NUM_RANKS + end.rank]);
     }
 
@@ -162,14 +169,16 @@ class RecordedNormalModeTest {
       Tensor weights = tensor(DType.FLOAT32, "recv_topk_weights", recorded.meta("topk"));
       try (CombineResult sums =
           end.buffer.combine(y, handle, CombineOptions.defaults().topkWeights(weights))) {
-        assertThat(sums.combined().toShorts()).isEqualTo(recorded.shorts("combined_x"));
-        assertThat(sums.topkWeights().toFloats())
+        assertThat(TestDevice.read(sums.combined(), Tensor::toShorts))
+            .isEqualTo(recorded.shorts("combined_x"));
+        assertThat(TestDevice.read(sums.topkWeights(), Tensor::toFloats))
             .isEqualTo(recorded.floats("combined_topk_weights"));
       }
       Tensor bias = tensor(DType.BF16, "bias", hidden());
       try (CombineResult sums =
           end.buffer.combine(y, handle, CombineOptions.defaults().bias(bias))) {
-        assertThat(sums.combined().toShorts()).isEqualTo(recorded.shorts("combined_x_bias"));
+        assertThat(TestDevice.read(sums.combined(), Tensor::toShorts))
+            .isEqualTo(recorded.shorts("combined_x_bias"));
       }
     }
 

@@ -10,6 +10,7 @@ import io.github.deepep4j.DispatchOptions;
 import io.github.deepep4j.DispatchResult;
 import io.github.deepep4j.fixtures.GlobalInput;
 import io.github.deepep4j.fixtures.HostTensors;
+import io.github.deepep4j.fixtures.TestDevice;
 import io.github.deepep4j.fixtures.TinyRouting;
 import io.github.deepep4j.reference.NumberFormats;
 import io.github.deepep4j.tensor.DType;
@@ -29,12 +30,14 @@ class TinyRoutingDispatchTest {
           try (DispatchLayout layout = end.buffer.dispatchLayout(topkIdx(end.rank, memory))) {
             int[][] perRank = {{2, 2, 1, 0}, {0, 1, 1, 0}, {0, 0, 0, 0}, {1, 1, 1, 0}};
             int[] anywhere = {3, 1, 0, 1};
-            assertThat(layout.numTokensPerRank().toInts()).isEqualTo(perRank[end.rank]);
-            assertThat(layout.numTokensPerNode().toInts()).containsExactly(anywhere[end.rank]);
+            assertThat(TestDevice.read(layout.numTokensPerRank(), Tensor::toInts))
+                .isEqualTo(perRank[end.rank]);
+            assertThat(TestDevice.read(layout.numTokensPerNode(), Tensor::toInts))
+                .containsExactly(anywhere[end.rank]);
             if (end.rank == 0) {
-              assertThat(layout.numTokensPerExpert().toInts())
+              assertThat(TestDevice.read(layout.numTokensPerExpert(), Tensor::toInts))
                   .containsExactly(2, 1, 0, 2, 1, 0, 0, 0);
-              assertThat(layout.isTokenInRank().toBytes())
+              assertThat(TestDevice.read(layout.isTokenInRank(), Tensor::toBytes))
                   .containsExactly(1, 1, 0, 0, 1, 0, 0, 0, 0, 1, 1, 0);
             }
           }
@@ -52,14 +55,16 @@ class TinyRoutingDispatchTest {
                   dispatch(end, memory, DispatchOptions.defaults().expertAlignment(4));
               DispatchHandle handle = rows.handle()) {
             assertThat(rowValues(rows.x())).isEqualTo(values[end.rank]);
-            assertThat(rows.rankPrefix().toInts()).isEqualTo(prefixes[end.rank]);
+            assertThat(TestDevice.read(rows.rankPrefix(), Tensor::toInts))
+                .isEqualTo(prefixes[end.rank]);
             assertThat(rows.tokensPerExpert()).isEqualTo(perExpert[end.rank]);
             if (end.rank == 1) {
-              assertThat(rows.topkIdx().toLongs())
+              assertThat(TestDevice.read(rows.topkIdx(), Tensor::toLongs))
                   .containsExactly(-1, 1, -1, -1, -1, 1, 0, -1, -1, 1, -1, -1);
-              assertThat(rows.topkWeights().toFloats())
+              assertThat(TestDevice.read(rows.topkWeights(), Tensor::toFloats))
                   .containsExactly(0, 0.25f, 0, 0, 0, 0.125f, 0.5f, 0, 0, 0.5f, 0, 0);
-              assertThat(rows.sourceToken().toInts()).containsExactly(0, 2, 0, 0);
+              assertThat(TestDevice.read(rows.sourceToken(), Tensor::toInts))
+                  .containsExactly(0, 2, 0, 0);
             }
             try (CombineResult sums = end.buffer.combine(rows.x(), handle)) {
               float[][] sent = {{2, 2, 6}, {22, 0}, {}, {93}};
@@ -78,15 +83,20 @@ class TinyRoutingDispatchTest {
               DispatchHandle handle = rows.handle()) {
             if (end.rank == 0) {
               assertThat(rowValues(rows.x())).containsExactly(1, 2, 31, 0, 2, 0);
-              assertThat(rows.sourceRank().toInts()).containsExactly(0, 0, 3, -1, 0, -1);
-              assertThat(rows.topkSlot().toInts()).containsExactly(0, 1, 2, -1, 0, -1);
-              assertThat(rows.weight().toFloats()).containsExactly(0.5f, 0.25f, 0.125f, 0, 0.5f, 0);
-              assertThat(rows.expertOffsets().toInts()).containsExactly(0, 4, 6);
+              assertThat(TestDevice.read(rows.sourceRank(), Tensor::toInts))
+                  .containsExactly(0, 0, 3, -1, 0, -1);
+              assertThat(TestDevice.read(rows.topkSlot(), Tensor::toInts))
+                  .containsExactly(0, 1, 2, -1, 0, -1);
+              assertThat(TestDevice.read(rows.weight(), Tensor::toFloats))
+                  .containsExactly(0.5f, 0.25f, 0.125f, 0, 0.5f, 0);
+              assertThat(TestDevice.read(rows.expertOffsets(), Tensor::toInts))
+                  .containsExactly(0, 4, 6);
               assertThat(rows.tokensPerExpert()).containsExactly(3, 1);
             }
             if (end.rank == 3) {
               assertThat(rows.numReceived()).isZero();
-              assertThat(rows.expertOffsets().toInts()).containsExactly(0, 0, 0);
+              assertThat(TestDevice.read(rows.expertOffsets(), Tensor::toInts))
+                  .containsExactly(0, 0, 0);
             }
             try (CombineResult sums = end.buffer.combine(rows.x(), handle)) {
               float[][] chosen = {{2, 4, 6}, {33, 0}, {}, {93}};
@@ -126,7 +136,7 @@ class TinyRoutingDispatchTest {
 
   /** The value of each row, all of whose elements must be equal. */
   private static float[] rowValues(Tensor rows) {
-    short[] bits = rows.toShorts();
+    short[] bits = TestDevice.read(rows, Tensor::toShorts);
     float[] values = new float[bits.length / HIDDEN];
     for (int i = 0; i < bits.length; i++) {
       values[i / HIDDEN] = NumberFormats.bf16ToFloat(bits[i]);
