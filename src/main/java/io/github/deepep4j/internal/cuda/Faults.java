@@ -148,7 +148,12 @@ final class Faults {
                 EpException.Code.ABORTED,
                 rank,
                 stage.operation,
-                "rank " + origin + " was interrupted (" + stage.text + ") and has given up")
+                "rank "
+                    + origin
+                    + " was interrupted ("
+                    + stage.text
+                    + ") and has given up: reported by rank "
+                    + origin)
             : new EpTimeoutException(
                 rank, stage.operation, origin, culprit, stage.text, "reported by rank " + origin));
   }
@@ -163,10 +168,13 @@ final class Faults {
             + seen.getLong(ErrorRecord.EXPECTED)
             + " is "
             + own
-            + " here and "
+            + " on rank "
+            + rank
+            + " and "
             + words(seen, ErrorRecord.PEER_CALL)
             + " on rank "
-            + peer);
+            + peer
+            + " (the calls must be alike)");
   }
 
   private EpException overtaken(ErrorRecord seen, int peer) {

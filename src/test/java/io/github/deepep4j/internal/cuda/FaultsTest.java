@@ -124,8 +124,8 @@ final class FaultsTest {
     assertThat(error)
         .hasMessage(
             "MISMATCH in dispatch on rank 1: call 5 is dispatch(rank-major, BF16 rows of 128 bytes,"
-                + " K=2 INT64, with weights) here and combine(expert-major, BF16 rows of 128 bytes,"
-                + " weighted, handle of call 3) on rank 0");
+                + " K=2 INT64, with weights) on rank 1 and combine(expert-major, BF16 rows of 128"
+                + " bytes, weighted, handle of call 3) on rank 0 (the calls must be alike)");
     assertThat(faults.hasFailed()).isTrue();
   }
 
