@@ -65,10 +65,9 @@ case "${1:-}" in
     if [ ${#arguments[@]} -eq 0 ]; then
       arguments=(--select-package io.github.deepep4j.normal)
       if [ $device = cuda ]; then
-        arguments+=(--select-package io.github.deepep4j.gpu)
+        # An arena is not on CUDA yet.
+        arguments+=(--select-package io.github.deepep4j.gpu --exclude-tag arena)
       fi
-      # An arena is not on CUDA yet.
-      arguments+=(--exclude-classname '.*ArenaTest')
     fi
     exec "${java[@]}" -Djunit.jupiter.execution.timeout.default=120s \
       org.junit.platform.console.ConsoleLauncher execute --disable-banner --details=tree \

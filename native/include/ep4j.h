@@ -366,6 +366,44 @@ EP4J_API ep4j_status ep4j_masked(ep4j_buffer* buffer, uint32_t* ranks);
 /* Takes the first fault reported since the last call: fault is EP4J_FAULT_NONE if there is none. */
 EP4J_API ep4j_status ep4j_error(ep4j_buffer* buffer, ep4j_error_record* record);
 
+/*
+ * Memory, streams and events of a device, for callers that have no CUDA runtime of their own: this
+ * library has one inside. Memory is allocated and freed in stream order, so that no other stream
+ * has to wait, which a rank of this process could take for a silent peer.
+ */
+
+/* Memory that work enqueued on stream from now on may use; at least 256-byte aligned. */
+EP4J_API ep4j_status ep4j_memory_allocate(int32_t device, int64_t bytes, void* stream,
+                                          void** address);
+
+/* Frees memory once the work enqueued on stream so far has finished. */
+EP4J_API ep4j_status ep4j_memory_free(int32_t device, void* address, void* stream);
+
+/* Copies on stream; either side may be host memory, which must then stay until the copy is done. */
+EP4J_API ep4j_status ep4j_memory_copy(int32_t device, void* to, const void* from, int64_t bytes,
+                                      void* stream);
+
+/*
+ * A stream that does not wait for the legacy default stream. An urgent one has the device's highest
+ * priority, and so shares no hardware queue with streams on which kernels wait for peers.
+ */
+EP4J_API ep4j_status ep4j_stream_create(int32_t device, int32_t urgent, void** stream);
+EP4J_API ep4j_status ep4j_stream_destroy(int32_t device, void* stream);
+
+/* Work enqueued on stream from now on starts after event's last recording. */
+EP4J_API ep4j_status ep4j_stream_wait(int32_t device, void* stream, void* event);
+
+/* EP4J_PENDING while stream has work; the work's error if it failed. */
+EP4J_API ep4j_status ep4j_stream_query(int32_t device, void* stream);
+
+/* An event without timing. */
+EP4J_API ep4j_status ep4j_event_create(int32_t device, void** event);
+EP4J_API ep4j_status ep4j_event_destroy(int32_t device, void* event);
+EP4J_API ep4j_status ep4j_event_record(int32_t device, void* event, void* stream);
+
+/* EP4J_PENDING until the work before event's last recording has finished. */
+EP4J_API ep4j_status ep4j_event_query(int32_t device, void* event);
+
 #ifdef __cplusplus
 }
 #endif

@@ -2,8 +2,8 @@
 #include "ep4j.h"
 
 #include <memory>
-#include <string>
 
+#include "capi/guard.hpp"
 #include "layout/output_layout.hpp"
 #include "runtime/buffer.hpp"
 
@@ -13,47 +13,15 @@ struct ep4j_buffer {
   int device = 0;
 };
 
-namespace {
-
+using ep4j::as_stream;
+using ep4j::guarded;
 using ep4j::require;
-
-thread_local std::string last_error;
-
-template <class Action>
-ep4j_status guarded(Action action) {
-  last_error.clear();
-  try {
-    return action();
-  } catch (const ep4j::StatusError& error) {
-    last_error = error.what();
-    return error.status();
-  } catch (const std::exception& error) {
-    last_error = error.what();
-    return EP4J_INTERNAL;
-  } catch (...) {
-    last_error = "an exception that is no std::exception";
-    return EP4J_INTERNAL;
-  }
-}
-
-template <class Struct>
-void require_struct(const Struct* pointer, const char* name) {
-  require(pointer != nullptr, name, " must not be NULL");
-  require(pointer->struct_size == sizeof(Struct), name, " must have struct_size ", sizeof(Struct),
-          ": ", pointer->struct_size);
-}
-
-void require_given(const void* pointer, const char* name) {
-  require(pointer != nullptr, name, " must not be NULL");
-}
-
-cudaStream_t as_stream(void* stream) { return static_cast<cudaStream_t>(stream); }
-
-}  // namespace
+using ep4j::require_given;
+using ep4j::require_struct;
 
 int32_t ep4j_abi_version(void) { return EP4J_ABI_VERSION; }
 
-const char* ep4j_last_error(void) { return last_error.c_str(); }
+const char* ep4j_last_error(void) { return ep4j::last_error.c_str(); }
 
 ep4j_status ep4j_device_count(int32_t* count) {
   return guarded([&] {

@@ -13,6 +13,7 @@ import io.github.deepep4j.tensor.DType;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -32,6 +33,7 @@ class AnyFormDifferentialTest {
     mixed(random, numRanks, Scenarios.options(numExperts, hidden));
   }
 
+  @Tag("arena")
   @ParameterizedTest(name = "ep.seed={0}")
   @MethodSource("io.github.deepep4j.fixtures.Seeds#few")
   void shouldAgreeWithTheOracle_whenRegionsAreOfAnArena(long seed) {

@@ -15,9 +15,11 @@ import io.github.deepep4j.fixtures.RoutingShape;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /** Regions of exact size from one arena that is nearly full. */
+@Tag("arena")
 class ArenaTest {
   private static final int NUM_RANKS = 3;
   private static final int HIDDEN = 264;

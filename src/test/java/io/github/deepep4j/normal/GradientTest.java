@@ -10,6 +10,7 @@ import io.github.deepep4j.DispatchResult;
 import io.github.deepep4j.fixtures.GlobalInput;
 import io.github.deepep4j.fixtures.HostTensors;
 import io.github.deepep4j.fixtures.RankInput;
+import io.github.deepep4j.fixtures.TestDevice;
 import io.github.deepep4j.reference.NumberFormats;
 import io.github.deepep4j.tensor.DType;
 import io.github.deepep4j.tensor.Tensor;
@@ -61,18 +62,18 @@ class GradientTest {
                   rankMajor
                       ? localWeights(own, rows, input.numTopk(), memory)
                       : rowWeights(own, rows, memory);
-              atExperts.addAndGet(dot(y, rows.x().toShorts()));
+              atExperts.addAndGet(dot(y, TestDevice.read(rows.x(), Tensor::toShorts)));
               weightsAtExperts.addAndGet(
                   dot(
-                      weightGradient.toFloats(),
-                      (rankMajor ? rows.topkWeights() : rows.weight()).toFloats()));
+                      TestDevice.read(weightGradient, Tensor::toFloats),
+                      TestDevice.read((rankMajor ? rows.topkWeights() : rows.weight()), Tensor::toFloats)));
               try (CombineResult sums =
                   end.buffer.combine(
                       memory.bf16(y, HIDDEN),
                       handle,
                       CombineOptions.defaults().topkWeights(weightGradient))) {
-                atTokens.addAndGet(dot(x, sums.combined().toShorts()));
-                weightsAtTokens.addAndGet(dot(gate.toFloats(), sums.topkWeights().toFloats()));
+                atTokens.addAndGet(dot(x, TestDevice.read(sums.combined(), Tensor::toShorts)));
+                weightsAtTokens.addAndGet(dot(TestDevice.read(gate, Tensor::toFloats), TestDevice.read(sums.topkWeights(), Tensor::toFloats)));
               }
               // The backward of combine: the same rows again over the same routing.
               try (DispatchResult again =
@@ -82,7 +83,7 @@ class GradientTest {
                       rankMajor
                           ? DispatchOptions.defaults()
                           : DispatchOptions.defaults().zeroFill())) {
-                assertThat(again.x().toShorts()).isEqualTo(rows.x().toShorts());
+                assertThat(TestDevice.read(again.x(), Tensor::toShorts)).isEqualTo(TestDevice.read(rows.x(), Tensor::toShorts));
               }
             }
           }
@@ -115,7 +116,7 @@ class GradientTest {
   /** A gradient of the received weights: nothing flows into choices that are elsewhere. */
   private static Tensor localWeights(
       SplittableRandom random, DispatchResult rows, int numTopk, HostTensors memory) {
-    long[] choices = rows.topkIdx().toLongs();
+    long[] choices = TestDevice.read(rows.topkIdx(), Tensor::toLongs);
     float[][] gradient = integerWeights(random, rows.numReceived(), numTopk);
     for (int i = 0; i < choices.length; i++) {
       gradient[i / numTopk][i % numTopk] *= choices[i] < 0 ? 0 : 1;

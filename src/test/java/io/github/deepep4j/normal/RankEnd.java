@@ -157,6 +157,8 @@ final class RankEnd {
 
   /** Checks everything that a combine gives back. */
   void check(CombineRound round, CombineResult result) {
+    result.receive();
+    result.event().synchronize(); // throws what a device found while it summed
     String what = "rank " + rank + " of " + round;
     Expect.bf16(what + ": combined", round.combined.get(rank), round.hidden, result.combined());
     if (round.form.weightsBack()) {

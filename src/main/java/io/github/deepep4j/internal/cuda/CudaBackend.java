@@ -71,10 +71,13 @@ public final class CudaBackend implements Backend {
       PeerWindows windows = PeerWindows.open(group, own.handle(), own.windowBytes());
       own.shareWith(windows);
       byte[][] names = group.allGather(own.windowName());
+      // Whatever may make the device wait is done before any rank can leave this step and have a
+      // kernel wait for a rank that is still here: streams, events, the memory pool.
+      CudaSpace.of(device.index());
       agreement.step("connecting to the peers' windows", () -> own.connect(names));
-      CudaRank rank = new CudaRank(sizes, own.handle());
+      CudaBuffer buffer = new CudaBuffer(own.rank(), windows, own.windowBytes());
       done = true;
-      return new CudaBuffer(rank, windows, own.windowBytes());
+      return buffer;
     } finally {
       if (!done) {
         own.giveUp();

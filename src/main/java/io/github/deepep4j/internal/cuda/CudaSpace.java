@@ -20,15 +20,38 @@ import java.util.function.IntSupplier;
 final class CudaSpace implements DeviceSpace {
   private static final Map<Integer, CudaSpace> SPACES = new ConcurrentHashMap<>();
 
+  /** Taken at once and kept: what small tensors and results are carved from later. */
+  private static final long RESERVE_BYTES = 64L << 20;
+
+  private static final long FIRST_COPY_BYTES = 1L << 20;
+
   private final int device;
   private final long stream;
 
   private CudaSpace(int device) {
     this.device = device;
     try (Memory out = OffHeap.allocate(Long.BYTES)) {
-      require(Ep4jNative.streamCreate(device, out.address()), "creating a stream");
+      require(Ep4jNative.streamCreate(device, 1, out.address()), "creating a stream");
       stream = OffHeap.getLong(out.address());
     }
+    prepare();
+  }
+
+  /**
+   * Does once what the first allocation and the first copies of a process do: the pool grows, the
+   * driver makes its staging memory. Either can wait for all work of the device, so it must not
+   * happen while a kernel of another rank of this process waits for the rank that does it.
+   */
+  private void prepare() {
+    long memory = allocate(RESERVE_BYTES);
+    try (Memory host = OffHeap.allocate(FIRST_COPY_BYTES)) {
+      OffHeap.fill(host.address(), FIRST_COPY_BYTES, (byte) 0);
+      copy(host.address(), memory, FIRST_COPY_BYTES);
+      copy(memory, memory + FIRST_COPY_BYTES, FIRST_COPY_BYTES);
+      copy(memory, host.address(), FIRST_COPY_BYTES);
+    }
+    free(memory);
+    awaitStream(stream, "preparing device memory");
   }
 
   /** The space of a device that exists; one for the process. */

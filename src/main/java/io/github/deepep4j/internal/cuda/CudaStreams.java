@@ -23,7 +23,7 @@ final class CudaStreams implements AutoCloseable {
     this.device = device;
     this.events = new EventRing(device);
     try (Memory out = OffHeap.allocate(Long.BYTES)) {
-      Natives.require(Ep4jNative.streamCreate(device, out.address()), -1, "creating a stream");
+      Natives.require(Ep4jNative.streamCreate(device, 0, out.address()), -1, "creating a stream");
       own = OffHeap.getLong(out.address());
     }
   }

@@ -6,6 +6,7 @@ import io.github.deepep4j.internal.cuda.binding.BufferConfig;
 import io.github.deepep4j.internal.cuda.binding.Ep4jNative;
 import io.github.deepep4j.internal.memory.Memory;
 import io.github.deepep4j.internal.memory.OffHeap;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /** A native buffer while its ranks make it together, and how to take it back if they can't. */
@@ -17,6 +18,7 @@ final class NativeBuffer {
   private long handle;
   private long windowBytes;
   private @Nullable PeerWindows windows;
+  private @Nullable CudaRank rank;
 
   NativeBuffer(BufferSizes sizes) {
     this.sizes = sizes;
@@ -79,12 +81,21 @@ final class NativeBuffer {
       }
       require(Ep4jNative.bufferConnect(handle, all.address()), "connecting");
     }
+    rank = new CudaRank(sizes, handle);
+  }
+
+  /** The connected rank. */
+  CudaRank rank() {
+    return Objects.requireNonNull(rank, "connect() comes first");
   }
 
   /** Takes everything back. */
   void giveUp() {
     if (handle == 0) {
       return;
+    }
+    if (rank != null) {
+      rank.close();
     }
     if (Ep4jNative.bufferDisconnect(handle) != Abi.OK) {
       LOG.log(

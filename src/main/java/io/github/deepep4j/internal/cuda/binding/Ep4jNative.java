@@ -200,7 +200,7 @@ public final class Ep4jNative {
 
   @Name("ep4j_stream_create")
   public static native @Cast("ep4j_status") int streamCreate(
-      int device, @Cast("void**") long stream);
+      int device, int urgent, @Cast("void**") long stream);
 
   @Name("ep4j_stream_destroy")
   public static native @Cast("ep4j_status") int streamDestroy(
