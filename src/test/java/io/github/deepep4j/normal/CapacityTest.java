@@ -200,7 +200,8 @@ class CapacityTest {
       long[] noChoice = new long[4 * bound];
       Arrays.fill(noChoice, -1);
       assertThat(TestDevice.read(dropped.topkIdx(), Tensor::toLongs)).isEqualTo(noChoice);
-      assertThat(TestDevice.read(dropped.topkWeights(), Tensor::toFloats)).isEqualTo(new float[4 * bound]);
+      assertThat(TestDevice.read(dropped.topkWeights(), Tensor::toFloats))
+          .isEqualTo(new float[4 * bound]);
     } else {
       Expect.ints("sourceRank", none, dropped.sourceRank());
       Expect.ints("expertOffsets", new int[3], dropped.expertOffsets());

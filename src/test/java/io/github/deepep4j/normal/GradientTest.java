@@ -66,14 +66,18 @@ class GradientTest {
               weightsAtExperts.addAndGet(
                   dot(
                       TestDevice.read(weightGradient, Tensor::toFloats),
-                      TestDevice.read((rankMajor ? rows.topkWeights() : rows.weight()), Tensor::toFloats)));
+                      TestDevice.read(
+                          (rankMajor ? rows.topkWeights() : rows.weight()), Tensor::toFloats)));
               try (CombineResult sums =
                   end.buffer.combine(
                       memory.bf16(y, HIDDEN),
                       handle,
                       CombineOptions.defaults().topkWeights(weightGradient))) {
                 atTokens.addAndGet(dot(x, TestDevice.read(sums.combined(), Tensor::toShorts)));
-                weightsAtTokens.addAndGet(dot(TestDevice.read(gate, Tensor::toFloats), TestDevice.read(sums.topkWeights(), Tensor::toFloats)));
+                weightsAtTokens.addAndGet(
+                    dot(
+                        TestDevice.read(gate, Tensor::toFloats),
+                        TestDevice.read(sums.topkWeights(), Tensor::toFloats)));
               }
               // The backward of combine: the same rows again over the same routing.
               try (DispatchResult again =
@@ -83,7 +87,8 @@ class GradientTest {
                       rankMajor
                           ? DispatchOptions.defaults()
                           : DispatchOptions.defaults().zeroFill())) {
-                assertThat(TestDevice.read(again.x(), Tensor::toShorts)).isEqualTo(TestDevice.read(rows.x(), Tensor::toShorts));
+                assertThat(TestDevice.read(again.x(), Tensor::toShorts))
+                    .isEqualTo(TestDevice.read(rows.x(), Tensor::toShorts));
               }
             }
           }

@@ -90,7 +90,9 @@ class RefusedRoutingTest {
     try (DispatchResult dropped = dispatch(end, bad, options, memory);
         DispatchHandle handle = dropped.handle()) {
       Expect.ints("rows", new int[] {0}, dropped.numReceivedTensor());
-      assertThat(TestDevice.read(dropped.sourceToken(), Tensor::toInts)).hasSize(7).containsOnly(-1);
+      assertThat(TestDevice.read(dropped.sourceToken(), Tensor::toInts))
+          .hasSize(7)
+          .containsOnly(-1);
       assertThat(handle.numTokens()).isEqualTo(input.rank(end.rank).numTokens());
       assertRefused(message, end.buffer::check);
     }
