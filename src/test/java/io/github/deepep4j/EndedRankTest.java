@@ -202,7 +202,7 @@ final class EndedRankTest {
               failure(thrown, EpException.Code.ABORTED, "rank 0 was interrupted");
             }
             default -> {
-              Thread.sleep(100);
+              my.awaitWaiting(0);
               interruptedAt.set(System.nanoTime());
               my.threadOf(0).interrupt();
               failed.await();

@@ -316,11 +316,6 @@ final class SilentRankTest {
               }
             }
           }
-          Statistics statistics = my.buffer.statistics();
-          int next = (my.rank + 1) % 3;
-          assertThat(statistics.normal().get(next).waitNanos())
-              .as("blocked on the rank that was late")
-              .isGreaterThan(TimeUnit.MILLISECONDS.toNanos(50));
         });
   }
 }

@@ -89,7 +89,8 @@ final class StatisticsTest {
           my.buffer.dispatch(x, idx, null).close();
           long before = my.buffer.statistics().normal().get(1).waitNanos();
           if (my.rank == 1) {
-            Thread.sleep(150);
+            my.awaitWaiting(0);
+            Thread.sleep(100);
           }
           var pending =
               my.buffer.lowLatencyDispatch(x, idx, LowLatencyDispatchOptions.defaults().hook());

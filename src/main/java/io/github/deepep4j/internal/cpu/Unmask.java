@@ -207,6 +207,8 @@ final class Unmask {
   }
 
   private EpException gaveUp(int peer, String detail) {
+    // A rank that has failed for good says so before it retracts its join.
+    context.waits.checkFailedPeers();
     long tag = context.messages.joinedTag(peer);
     boolean retracted = hasJoined[peer] && tag < 0;
     int origin = retracted ? peer : context.rank;
