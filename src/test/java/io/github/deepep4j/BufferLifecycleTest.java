@@ -6,6 +6,7 @@ import io.github.deepep4j.fixtures.BufferRanks;
 import io.github.deepep4j.fixtures.CountedRows;
 import io.github.deepep4j.group.LocalGroup;
 import io.github.deepep4j.tensor.DType;
+import io.github.deepep4j.tensor.Device;
 import io.github.deepep4j.tensor.Tensor;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
@@ -19,7 +20,10 @@ final class BufferLifecycleTest extends OneRankTest {
   void shouldRefuseHandle_whenOfAnotherBufferOrClosed() {
     try (LocalGroup second = LocalGroup.create(1).get(0);
         Buffer other =
-            Buffer.builder(second).options(BufferOptions.of(4, 256, 4).maxTopk(2)).build();
+            Buffer.builder(second)
+                .options(BufferOptions.of(4, 256, 4).maxTopk(2))
+                .device(Device.cpu())
+                .build();
         var result = buffer.dispatch(x, idx, weights)) {
       DispatchHandle handle = result.handle();
       refused(() -> other.combine(x, handle), "combine was given a handle of another buffer");

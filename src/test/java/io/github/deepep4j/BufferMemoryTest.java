@@ -7,6 +7,7 @@ import io.github.deepep4j.fixtures.CountedRows;
 import io.github.deepep4j.group.LocalGroup;
 import io.github.deepep4j.internal.memory.OffHeap;
 import io.github.deepep4j.tensor.DType;
+import io.github.deepep4j.tensor.Device;
 import io.github.deepep4j.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
@@ -18,6 +19,10 @@ final class BufferMemoryTest {
   private static final CountedRows ROWS = new CountedRows(3, 6, 64);
   private static final Set<Integer> ALL = Set.of(0, 1, 2);
   private static final BufferOptions OPTIONS = BufferOptions.of(6, 64, 8).maxTopk(2).lowLatency();
+
+  private static Buffer cpuBuffer(LocalGroup group, BufferOptions options) {
+    return Buffer.builder(group).options(options).device(Device.cpu()).build();
+  }
 
   /** A rank's own tensors, freed with it. */
   private record Inputs(Tensor x, Tensor idx, Tensor weights) implements AutoCloseable {
@@ -41,7 +46,7 @@ final class BufferMemoryTest {
     LocalGroup.run(
         3,
         group -> {
-          try (Buffer buffer = Buffer.create(group, OPTIONS);
+          try (Buffer buffer = cpuBuffer(group, OPTIONS);
               Inputs in = Inputs.of(group.rank());
               Tensor into = Tensor.allocate(DType.BF16, 40, 64)) {
             var first = buffer.dispatch(in.x(), in.idx(), in.weights());
@@ -81,7 +86,7 @@ final class BufferMemoryTest {
       LocalGroup.run(
           3,
           group -> {
-            try (Buffer buffer = Buffer.create(group, OPTIONS);
+            try (Buffer buffer = cpuBuffer(group, OPTIONS);
                 Inputs in = Inputs.of(group.rank());
                 var result = buffer.dispatch(in.x(), in.idx(), in.weights());
                 var sums = buffer.combine(result.x(), result.handle())) {
@@ -100,8 +105,8 @@ final class BufferMemoryTest {
         3,
         group -> {
           int rank = group.rank();
-          try (Buffer narrow = Buffer.create(group, OPTIONS);
-              Buffer other = Buffer.create(group, BufferOptions.of(12, 128, 16).maxTopk(2));
+          try (Buffer narrow = cpuBuffer(group, OPTIONS);
+              Buffer other = cpuBuffer(group, BufferOptions.of(12, 128, 16).maxTopk(2));
               Inputs in = Inputs.of(rank);
               Tensor x = wide.x(rank);
               Tensor idx = wide.topkIdx(rank);
@@ -132,7 +137,7 @@ final class BufferMemoryTest {
                 LocalGroup.run(
                     3,
                     group -> {
-                      try (Buffer buffer = Buffer.create(group, OPTIONS);
+                      try (Buffer buffer = cpuBuffer(group, OPTIONS);
                           Inputs in = Inputs.of(group.rank())) {
                         buffer.dispatch(in.x(), in.idx(), in.weights()).close();
                         if (group.rank() == 1) {
