@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
@@ -15,12 +16,27 @@ final class ClassLoadingTest {
   @TempDir Path temporary;
 
   @Test
-  void shouldLoadNoJavaCppClass_whenOnTheCpu() throws IOException, InterruptedException {
+  void shouldLoadNoJavaCppClass_whenTheCpuIsAskedFor() throws IOException, InterruptedException {
+    assertThat(classesLoaded(List.of("-Ddeepep4j.backend=cpu")))
+        .noneMatch(line -> line.contains("org.bytedeco"))
+        .noneMatch(line -> line.startsWith("io.github.deepep4j.internal.cuda.binding."));
+  }
+
+  /** The choice looks for the native library through JavaCPP, which knows no class of CUDA. */
+  @Test
+  void shouldLoadNoCudaClass_whenTheChoiceIsAutomatic() throws IOException, InterruptedException {
+    assertThat(classesLoaded(List.of(), "availability"))
+        .noneMatch(line -> line.contains("org.bytedeco.cuda"));
+  }
+
+  /** The class loading log of a JVM that runs every part of the CPU path. */
+  private List<String> classesLoaded(List<String> options, String... arguments)
+      throws IOException, InterruptedException {
     Path log = temporary.resolve("classes.log");
     Path output = temporary.resolve("output.log");
-    List<String> command =
-        RankProcesses.command(
-            CpuPathMain.class, List.of("-Xlog:class+load=info:file=" + log + ":none"));
+    List<String> jvmOptions = new ArrayList<>(options);
+    jvmOptions.add("-Xlog:class+load=info:file=" + log + ":none");
+    List<String> command = RankProcesses.command(CpuPathMain.class, jvmOptions, arguments);
     Process process =
         new ProcessBuilder(command)
             .redirectErrorStream(true)
@@ -38,8 +54,6 @@ final class ClassLoadingTest {
       assertThat(loaded)
           .anyMatch(line -> line.startsWith("io.github.deepep4j.internal.cpu." + part + " "));
     }
-    assertThat(loaded)
-        .noneMatch(line -> line.contains("org.bytedeco"))
-        .noneMatch(line -> line.startsWith("io.github.deepep4j.internal.cuda.binding."));
+    return loaded;
   }
 }
