@@ -96,7 +96,6 @@ public final class Memory implements AutoCloseable {
     return bytes;
   }
 
-  /** Gives the range back. The first call does, later ones do nothing. */
   /**
    * Whether the memory was given back.
    *
@@ -106,6 +105,7 @@ public final class Memory implements AutoCloseable {
     return closed.get();
   }
 
+  /** Gives the range back. The first call does, later ones do nothing. */
   @Override
   public void close() {
     if (closed.compareAndSet(false, true)) {
