@@ -3,9 +3,9 @@ package io.github.deepep4j.internal.cuda;
 import io.github.deepep4j.DispatchOptions;
 import io.github.deepep4j.TensorAllocator;
 import io.github.deepep4j.internal.backend.BackendDispatch;
+import io.github.deepep4j.internal.backend.OwnedTensors;
 import io.github.deepep4j.tensor.DType;
 import io.github.deepep4j.tensor.Tensor;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Copies a result out of its region, on a stream: rows to the caller's tensors, metadata to one
@@ -35,19 +35,11 @@ final class OwnedResult implements Tensor.Lifetime {
       block = rank.allocate(capacity, stream);
     }
     TensorAllocator allocator = chosen == null ? this::carve : chosen;
-    return new BackendDispatch.Tensors(
-        rows(from.x(), options.into(), allocator),
-        from.scales() == null ? null : rows(from.scales(), options.scalesInto(), allocator),
-        copy(from.topkIdx(), allocator),
-        copy(from.topkWeights(), allocator),
-        copy(from.sourceToken(), allocator),
-        copy(from.rankPrefix(), allocator),
-        copy(from.expertOffsets(), allocator),
-        copy(from.weight(), allocator),
-        copy(from.sourceRank(), allocator),
-        copy(from.topkSlot(), allocator),
-        copy(from.tokensPerExpert(), allocator),
-        copy(from.numReceived(), allocator));
+    return new OwnedTensors(
+            rank.device,
+            allocator,
+            (source, target, bytes) -> rank.copy(source, target, bytes, stream))
+        .copy(from, options, from.x().size(0));
   }
 
   /** What of the result has no place yet, generously. */
@@ -84,33 +76,6 @@ final class OwnedResult implements Tensor.Lifetime {
       throw new AssertionError("metadata of " + used + " bytes in a block of " + capacity);
     }
     return tensor;
-  }
-
-  private Tensor rows(Tensor from, @Nullable Tensor into, TensorAllocator allocator) {
-    if (into == null) {
-      return copyTo(from, allocator.allocate(from.dtype(), from.shape()));
-    }
-    if (into.size(0) < from.size(0)
-        || into.size(1) != from.size(1)
-        || into.dtype().bytes() != from.dtype().bytes()) {
-      throw new IllegalArgumentException(
-          "into must hold the " + from.size(0) + " rows received, " + from + ": " + into);
-    }
-    return copyTo(from, into.rows(0, from.size(0)));
-  }
-
-  private @Nullable Tensor copy(@Nullable Tensor from, TensorAllocator allocator) {
-    return from == null ? null : copyTo(from, allocator.allocate(from.dtype(), from.shape()));
-  }
-
-  private Tensor copyTo(Tensor from, Tensor to) {
-    if (to.byteSize() != from.byteSize()
-        || !to.isContiguous()
-        || !to.device().equals(rank.device)) {
-      throw new IllegalArgumentException("the allocator returned " + to + " for " + from);
-    }
-    rank.copy(from.address(), to.address(), from.byteSize(), stream);
-    return to;
   }
 
   @Override
