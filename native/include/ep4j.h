@@ -105,6 +105,7 @@ typedef enum ep4j_routing_rule {
 } ep4j_routing_rule;
 
 typedef struct ep4j_buffer ep4j_buffer;
+typedef struct ep4j_gate ep4j_gate;
 
 /* A device, as far as a caller has to know it. */
 typedef struct ep4j_device {
@@ -278,6 +279,18 @@ typedef struct ep4j_error_record {
   uint64_t peer_call[4];
 } ep4j_error_record;
 
+/* One row copy; addresses are on the device, 16-byte aligned. */
+typedef struct ep4j_row_copy_call {
+  uint64_t struct_size;
+  const void* rows;     /* [num_rows, row_bytes] */
+  void* out;            /* [num_rows, row_bytes]; its row i becomes row order[i] of rows */
+  const int32_t* order; /* [num_rows] */
+  int32_t device;
+  int32_t num_rows;
+  int32_t row_bytes;
+  int32_t num_sms; /* blocks of the copying kernel */
+} ep4j_row_copy_call;
+
 /* EP4J_ABI_VERSION of the library that is loaded. */
 EP4J_API int32_t ep4j_abi_version(void);
 
@@ -403,6 +416,36 @@ EP4J_API ep4j_status ep4j_event_record(int32_t device, void* event, void* stream
 
 /* EP4J_PENDING until the work before event's last recording has finished. */
 EP4J_API ep4j_status ep4j_event_query(int32_t device, void* event);
+
+/*
+ * Measuring: GPU time of work that several streams begin at one moment, and what the machine can do
+ * at most. For benchmarks; no function above needs these.
+ */
+
+/* An event with timing, for ep4j_event_record; ended by ep4j_event_destroy. */
+EP4J_API ep4j_status ep4j_timer_create(int32_t device, void** event);
+
+/* Time between two recordings; EP4J_PENDING until both have been passed. */
+EP4J_API ep4j_status ep4j_timer_elapsed(int32_t device, void* begin, void* end, int64_t* nanos);
+
+/* A gate, shut. Waits for the device. */
+EP4J_API ep4j_status ep4j_gate_create(int32_t device, ep4j_gate** gate);
+
+/* Ends a gate that no stream waits at. Waits for the device. */
+EP4J_API ep4j_status ep4j_gate_destroy(ep4j_gate* gate);
+
+/* Opens the gate for all streams that wait at it, or shuts it. */
+EP4J_API ep4j_status ep4j_gate_set(ep4j_gate* gate, int32_t open);
+
+/* Work enqueued on stream from now on waits until the gate is open, or for timeout_nanos. */
+EP4J_API ep4j_status ep4j_gate_hold(ep4j_gate* gate, int32_t device, int64_t timeout_nanos,
+                                    void* stream);
+
+/*
+ * Gathers rows by as many multiprocessors as said: the limit of what dispatch and combine can do
+ * with them. Its first call may wait for the device.
+ */
+EP4J_API ep4j_status ep4j_row_copy(const ep4j_row_copy_call* call, void* stream);
 
 #ifdef __cplusplus
 }

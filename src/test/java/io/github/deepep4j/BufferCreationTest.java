@@ -17,12 +17,14 @@ import java.util.Collections;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** Collective creation: agreement on options and backend, sizes before anything is allocated. */
+@Tag("backend-choice")
 final class BufferCreationTest {
   private static final String PROPERTY = "deepep4j.backend";
   private static final BufferOptions OPTIONS = BufferOptions.of(6, 64, 8).maxTopk(2);

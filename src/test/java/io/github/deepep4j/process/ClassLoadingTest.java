@@ -8,10 +8,12 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Which classes the CPU path brings into a JVM, by that JVM's own log. */
+@Tag("backend-choice")
 final class ClassLoadingTest {
   @TempDir Path temporary;
 

@@ -14,6 +14,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import javax.imageio.ImageIO;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -85,6 +86,7 @@ final class DemoTest {
   }
 
   @Test
+  @Tag("backend-choice")
   void shouldPrintOneRightChecksumPerRank_whenQuickstart() {
     PrintStream before = System.out;
     System.setOut(stream(out));

@@ -11,6 +11,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -19,6 +20,7 @@ import org.junit.jupiter.api.io.TempDir;
  * own, because a process decides once whether it has the native library; and with an explicit
  * directory that has none, so that they see the same on every machine.
  */
+@Tag("backend-choice")
 final class BackendChoiceTest {
   @TempDir private Path directory;
 

@@ -76,6 +76,10 @@ public final class Ep4jNative {
   @Name("sizeof(ep4j_error_record)")
   static native @Cast("int") int sizeofErrorRecord();
 
+  @MemberGetter
+  @Name("sizeof(ep4j_row_copy_call)")
+  static native @Cast("int") int sizeofRowCopyCall();
+
   /** Text of this thread's last failure. */
   @Name("ep4j_last_error")
   public static native String lastError();
@@ -225,4 +229,32 @@ public final class Ep4jNative {
 
   @Name("ep4j_event_query")
   public static native @Cast("ep4j_status") int eventQuery(int device, @Cast("void*") long event);
+
+  @Name("ep4j_timer_create")
+  public static native @Cast("ep4j_status") int timerCreate(int device, @Cast("void**") long event);
+
+  @Name("ep4j_timer_elapsed")
+  public static native @Cast("ep4j_status") int timerElapsed(
+      int device, @Cast("void*") long begin, @Cast("void*") long end, @Cast("int64_t*") long nanos);
+
+  @Name("ep4j_gate_create")
+  public static native @Cast("ep4j_status") int gateCreate(
+      int device, @Cast("ep4j_gate**") long gate);
+
+  @Name("ep4j_gate_destroy")
+  public static native @Cast("ep4j_status") int gateDestroy(@Cast("ep4j_gate*") long gate);
+
+  @Name("ep4j_gate_set")
+  public static native @Cast("ep4j_status") int gateSet(@Cast("ep4j_gate*") long gate, int open);
+
+  @Name("ep4j_gate_hold")
+  public static native @Cast("ep4j_status") int gateHold(
+      @Cast("ep4j_gate*") long gate,
+      int device,
+      @Cast("int64_t") long timeoutNanos,
+      @Cast("void*") long stream);
+
+  @Name("ep4j_row_copy")
+  public static native @Cast("ep4j_status") int rowCopy(
+      @Cast("const ep4j_row_copy_call*") long call, @Cast("void*") long stream);
 }

@@ -150,6 +150,7 @@ public final class NativeLibrary {
     compare(differing, CombineReceiveCall.SHAPE, Ep4jNative.sizeofCombineReceiveCall());
     compare(differing, LayoutCall.SHAPE, Ep4jNative.sizeofLayoutCall());
     compare(differing, ErrorRecord.SHAPE, Ep4jNative.sizeofErrorRecord());
+    compare(differing, RowCopyCall.SHAPE, Ep4jNative.sizeofRowCopyCall());
     return differing;
   }
 

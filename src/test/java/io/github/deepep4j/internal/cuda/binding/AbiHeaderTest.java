@@ -25,7 +25,8 @@ final class AbiHeaderTest {
           CombineCall.SHAPE,
           CombineReceiveCall.SHAPE,
           LayoutCall.SHAPE,
-          ErrorRecord.SHAPE);
+          ErrorRecord.SHAPE,
+          RowCopyCall.SHAPE);
 
   @Test
   void shouldHaveTheHeadersMembersAndOffsets_whenAnyStruct() throws Exception {
