@@ -42,9 +42,8 @@ final class CudaBuffer implements BackendBuffer {
     this.rank = rank;
     this.windows = windows;
     this.windowBytes = windowBytes;
-    HandedOutputs handedOut = new HandedOutputs(rank.outputs);
-    this.dispatcher = new CudaDispatcher(rank, handedOut);
-    this.combiner = new CudaCombiner(rank, handedOut);
+    this.dispatcher = new CudaDispatcher(rank);
+    this.combiner = new CudaCombiner(rank);
     this.layout = new CudaLayout(rank);
   }
 

@@ -16,21 +16,21 @@ final class CudaCombiner implements AutoCloseable {
   private static final long ALIGNMENT = 16;
 
   private final CudaRank rank;
-  private final HandedOutputs handedOut;
   private final CombineCall call = new CombineCall();
   private final CombineReceiveCall receiveCall = new CombineReceiveCall();
 
-  CudaCombiner(CudaRank rank, HandedOutputs handedOut) {
+  CudaCombiner(CudaRank rank) {
     this.rank = rank;
-    this.handedOut = handedOut;
   }
 
   /** Memory for the next combine's rows. */
   Tensor input(CudaHandle handle, @Nullable Stream stream) {
     int rows = handle.resultRows();
     int hidden = handle.hidden();
-    int output =
-        rank.outputs.take("input for the combine of " + handle.describe(), rank.nextCall());
+    String holder = "input for the combine of " + handle.describe();
+    rank.outputs.requireFree(holder);
+    rank.outputs.receiveOverdue();
+    int output = rank.outputs.take(holder);
     boolean done = false;
     try {
       long writer = rank.streams.enter(stream, null);
@@ -46,7 +46,7 @@ final class CudaCombiner implements AutoCloseable {
           "combineInput");
       rank.streams.leave(writer);
       Tensor tensor = rank.tensor(OffHeap.getLong(rank.word()), DType.BF16, handle, rows, hidden);
-      handedOut.add(output, tensor.address(), tensor.byteSize(), handle);
+      rank.outputs.handOut(output, tensor.address(), tensor.byteSize(), handle);
       done = true;
       return tensor;
     } finally {
@@ -67,13 +67,18 @@ final class CudaCombiner implements AutoCloseable {
     requireAligned(options.bias0(), "bias");
     requireAligned(options.bias1(), "second bias");
     long ordinal = rank.nextCall();
-    int output = handedOut.reclaim(y.address(), y.byteSize(), handle);
+    String holder = "combine #" + ordinal;
+    int output = rank.outputs.reclaim(y.address(), y.byteSize(), handle);
     if (output < 0) {
-      output = rank.outputs.take("combine", ordinal);
+      rank.outputs.requireFree(holder);
     }
     CudaCombine pending = null;
     boolean done = false;
     try {
+      rank.outputs.receiveOverdue();
+      if (output < 0) {
+        output = rank.outputs.take(holder);
+      }
       long stream = rank.streams.enter(options.stream(), options.previousEvent());
       pending =
           new CudaCombine(
@@ -84,6 +89,7 @@ final class CudaCombiner implements AutoCloseable {
       fill(request, handle, output, numSms);
       rank.require(Ep4jNative.combine(rank.buffer, call.address(), stream), "combine");
       rank.entered();
+      rank.outputs.entered(output, pending);
       pending.sent(rank.streams.leave(stream));
       if (!options.isHook()) {
         pending.receive();
@@ -105,10 +111,10 @@ final class CudaCombiner implements AutoCloseable {
   }
 
   private void giveBack(@Nullable CudaCombine pending, int output) {
-    if (pending == null) {
-      rank.outputs.give(output);
-    } else {
+    if (pending != null) {
       pending.discard();
+    } else if (output >= 0) {
+      rank.outputs.give(output);
     }
   }
 

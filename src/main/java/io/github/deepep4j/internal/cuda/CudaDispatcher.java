@@ -31,7 +31,6 @@ final class CudaDispatcher implements AutoCloseable {
   };
 
   private final CudaRank rank;
-  private final HandedOutputs handedOut;
   private final HostCounts counts;
   private final DispatchCall call = new DispatchCall();
   private final DispatchAddresses addresses = new DispatchAddresses();
@@ -40,9 +39,8 @@ final class CudaDispatcher implements AutoCloseable {
   /** Whether the device knows of the call that is being made. */
   private boolean issued;
 
-  CudaDispatcher(CudaRank rank, HandedOutputs handedOut) {
+  CudaDispatcher(CudaRank rank) {
     this.rank = rank;
-    this.handedOut = handedOut;
     this.counts = new HostCounts(rank);
   }
 
@@ -107,8 +105,7 @@ final class CudaDispatcher implements AutoCloseable {
                 rows,
                 bounded,
                 weights),
-            where.ordinal(),
-            handedOut);
+            where.ordinal());
     ResultForm form =
         new ResultForm(
             wireType(x, options),

@@ -34,7 +34,6 @@ final class CudaHandle implements BackendHandle, Tensor.Lifetime {
   private final Routing routing;
   private final long ordinal;
   private final CudaRank rank;
-  private final HandedOutputs handedOut;
   private int pendingCalls;
   private boolean closed;
 
@@ -45,14 +44,12 @@ final class CudaHandle implements BackendHandle, Tensor.Lifetime {
    * @param slot number of the handle
    * @param routing what the host knows
    * @param ordinal of the dispatch, for messages
-   * @param handedOut combine inputs, which end with the handle
    */
-  CudaHandle(CudaRank rank, int slot, Routing routing, long ordinal, HandedOutputs handedOut) {
+  CudaHandle(CudaRank rank, int slot, Routing routing, long ordinal) {
     this.rank = rank;
     this.slot = slot;
     this.routing = routing;
     this.ordinal = ordinal;
-    this.handedOut = handedOut;
   }
 
   boolean rankMajor() {
@@ -116,7 +113,7 @@ final class CudaHandle implements BackendHandle, Tensor.Lifetime {
   public synchronized void close() {
     if (!closed) {
       closed = true;
-      handedOut.discard(this);
+      rank.outputs.discard(this);
       giveUnused();
     }
   }

@@ -25,7 +25,7 @@ final class CudaRank {
   final CudaStreams streams;
   final Faults faults;
   final SlotPool regions;
-  final SlotPool outputs;
+  final OutputSlots outputs;
   final SlotPool handles;
 
   private final int deviceSms;
@@ -59,7 +59,7 @@ final class CudaRank {
     this.streams = new CudaStreams(device.index());
     this.faults = new Faults(rank, options, buffer);
     this.regions = new SlotPool("dispatch region", sizes.numRegions());
-    this.outputs = new SlotPool("expert output region", sizes.numOutputs());
+    this.outputs = new OutputSlots(sizes.numOutputs());
     this.handles = new SlotPool("handle (maxOpenHandles)", options.maxOpenHandles());
   }
 
