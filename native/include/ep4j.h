@@ -35,6 +35,7 @@ extern "C" {
 #define EP4J_MAX_TOPK 32
 #define EP4J_MAX_REGIONS 64
 #define EP4J_MAX_OUTPUTS 16
+#define EP4J_MAX_COPIES 16
 #define EP4J_WINDOW_NAME_BYTES 192
 
 typedef enum ep4j_status {
@@ -260,6 +261,16 @@ typedef struct ep4j_layout_call {
   int32_t reserved;
 } ep4j_layout_call;
 
+/* Copies between places of the buffer's device, of any alignment and length; none may overlap. */
+typedef struct ep4j_copy_call {
+  uint64_t struct_size;
+  int32_t count;
+  int32_t num_sms;      /* blocks of the copying kernel; 0 for the default */
+  const void* from[16]; /* [EP4J_MAX_COPIES], count of them used */
+  void* to[16];
+  int64_t bytes[16];
+} ep4j_copy_call;
+
 /* What a device reported first since the last call of ep4j_error. */
 typedef struct ep4j_error_record {
   uint64_t struct_size;
@@ -369,6 +380,9 @@ EP4J_API ep4j_status ep4j_combine(ep4j_buffer* buffer, const ep4j_combine_call* 
 /* The receiving half: after it, on its stream, out may be read. */
 EP4J_API ep4j_status ep4j_combine_receive(ep4j_buffer* buffer,
                                           const ep4j_combine_receive_call* call, void* stream);
+
+/* Copies on stream by one kernel and no copy engine, so that it holds up no peer. Local. */
+EP4J_API ep4j_status ep4j_copy(ep4j_buffer* buffer, const ep4j_copy_call* call, void* stream);
 
 /* Masks a rank on this one: it is neither sent to nor waited for. Does not wait for the device. */
 EP4J_API ep4j_status ep4j_mask(ep4j_buffer* buffer, int32_t rank);

@@ -198,6 +198,15 @@ ep4j_status ep4j_combine_receive(ep4j_buffer* buffer, const ep4j_combine_receive
   });
 }
 
+ep4j_status ep4j_copy(ep4j_buffer* buffer, const ep4j_copy_call* call, void* stream) {
+  return guarded([&] {
+    require_given(buffer, "buffer");
+    require_struct(call, "call");
+    buffer->end.copy(*call, as_stream(stream));
+    return EP4J_OK;
+  });
+}
+
 ep4j_status ep4j_mask(ep4j_buffer* buffer, int32_t rank) {
   return guarded([&] {
     require_given(buffer, "buffer");

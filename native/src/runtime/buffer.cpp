@@ -4,9 +4,9 @@
 
 #include "kernels/normal/combine_exchange.hpp"
 #include "kernels/normal/combine_pull.hpp"
+#include "kernels/normal/copy_pieces.hpp"
 #include "kernels/normal/dispatch_receive.hpp"
 #include "kernels/normal/negotiate.hpp"
-#include "kernels/normal/stage_output.hpp"
 #include "kernels/plan/routing_plan.hpp"
 #include "layout/pinned_layout.hpp"
 
@@ -64,7 +64,7 @@ void prepare_kernels(const DeviceLimits& limits, bool bulk) {
   check(load_routing_plan(), "loading the planning kernels");
   check(load_negotiate(), "loading the negotiating kernel");
   check(load_dispatch_receive(), "loading the receiving kernel");
-  check(load_stage_output(), "loading the staging kernel");
+  check(load_copy_pieces(), "loading the copying kernel");
   check(load_combine_exchange(), "loading combine's waiting kernels");
   check(prepare_dispatch_send(limits.shared_bytes, bulk), "sizing the sending kernels");
   check(prepare_combine_pull(limits.shared_bytes, bulk), "sizing the summing kernels");

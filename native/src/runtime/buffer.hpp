@@ -66,6 +66,8 @@ class Buffer {
   void combine(const ep4j_combine_call& call, cudaStream_t stream);
   void combine_receive(const ep4j_combine_receive_call& call, cudaStream_t stream);
 
+  void copy(const ep4j_copy_call& call, cudaStream_t stream) const;
+
   void mask(int rank);
   uint32_t masked() const;
   void take_fault(ep4j_error_record& record);

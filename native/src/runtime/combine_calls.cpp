@@ -1,7 +1,7 @@
 // Combine: arguments are checked, parameters made, kernels issued in protocol order.
 #include "kernels/normal/combine_exchange.hpp"
 #include "kernels/normal/combine_pull.hpp"
-#include "kernels/normal/stage_output.hpp"
+#include "kernels/normal/copy_pieces.hpp"
 #include "launch/budget.hpp"
 #include "layout/output_layout.hpp"
 #include "runtime/call.hpp"
@@ -76,20 +76,14 @@ void Buffer::combine(const ep4j_combine_call& call, cudaStream_t stream) {
   if (!in_place) {
     await_readers(call.output, call.timeout_nanos, stream);
   }
-  StageParams stage = {};
+  CopyParams stage = {};
   if (!in_place) {
-    stage.y = static_cast<const char*>(call.y);
-    stage.output = output + layout.x();
-    stage.bytes = call.rows * row_bytes;
+    stage.add(call.y, output + layout.x(), call.rows * row_bytes);
   }
   if (weights) {
-    stage.weights = call.topk_weights;
-    stage.output_weights = reinterpret_cast<float*>(output + layout.weights());
-    stage.num_weights = int64_t{call.rows} * per_row;
+    stage.add(call.topk_weights, output + layout.weights(), 4 * int64_t{call.rows} * per_row);
   }
-  if (stage.bytes > 0 || stage.num_weights > 0) {
-    check(launch_stage_output(stage, blocks, stream), "launching the staging copy");
-  }
+  check(launch_copy_pieces(stage, blocks, stream), "launching the staging copy");
   PublishParams params = {};
   params.view = view(call.timeout_nanos);
   params.words = combine_words(handle, call.hidden, weights, call.weighted != 0);

@@ -7,6 +7,7 @@
 
 namespace ep4j::test {
 void conversion_tests(Suite& suite);
+void copy_tests(Suite& suite);
 void fault_tests(Suite& suite);
 void graph_tests(Suite& suite);
 void layout_call_tests(Suite& suite);
@@ -30,6 +31,7 @@ int main(int argc, char** argv) {
   const bool soak = argc > 2 && std::strcmp(argv[1], "soak") == 0;
   Suite suite;
   if (!soak) {
+    copy_tests(suite);
     layout_call_tests(suite);
     round_trip_tests(suite, single);
   }

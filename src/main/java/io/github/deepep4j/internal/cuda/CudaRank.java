@@ -28,6 +28,8 @@ final class CudaRank {
   final OutputSlots outputs;
   final SlotPool handles;
 
+  final CudaCopies copies = new CudaCopies(this);
+
   private final int deviceSms;
 
   /** One word for functions that return an address. */
@@ -97,13 +99,6 @@ final class CudaRank {
     require(Ep4jNative.memoryFree(device.index(), address, stream), "freeing device memory");
   }
 
-  /** Copies on a stream. */
-  void copy(long from, long to, long bytes, long stream) {
-    if (bytes > 0) {
-      require(Ep4jNative.memoryCopy(device.index(), to, from, bytes, stream), "device copy");
-    }
-  }
-
   /** A tensor of this rank's device. */
   Tensor tensor(long address, DType dtype, Tensor.Lifetime owner, long... shape) {
     return Tensor.ofAddress(address, dtype, device, owner, shape);
@@ -162,6 +157,7 @@ final class CudaRank {
     closed = true;
     faults.close();
     streams.close();
+    copies.close();
     word.close();
   }
 }

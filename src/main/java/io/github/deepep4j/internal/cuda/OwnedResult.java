@@ -8,9 +8,9 @@ import io.github.deepep4j.tensor.DType;
 import io.github.deepep4j.tensor.Tensor;
 
 /**
- * Copies a result out of its region, on a stream: rows to the caller's tensors, metadata to one
- * block of memory that lives until the result is closed; or everything to what the caller's
- * allocator makes.
+ * Copies a result out of its region, by one kernel on a stream: rows to the caller's tensors,
+ * metadata to one block of memory that lives until the result is closed; or everything to what the
+ * caller's allocator makes.
  */
 final class OwnedResult implements Tensor.Lifetime {
   private static final long GRAIN = 256;
@@ -35,11 +35,12 @@ final class OwnedResult implements Tensor.Lifetime {
       block = rank.allocate(capacity, stream);
     }
     TensorAllocator allocator = chosen == null ? this::carve : chosen;
-    return new OwnedTensors(
-            rank.device,
-            allocator,
-            (source, target, bytes) -> rank.copy(source, target, bytes, stream))
-        .copy(from, options, from.x().size(0));
+    rank.copies.begin();
+    BackendDispatch.Tensors copy =
+        new OwnedTensors(rank.device, allocator, rank.copies::add)
+            .copy(from, options, from.x().size(0));
+    rank.copies.launch(stream, rank.numSms(options.numSms(), rank.options.tuning().dispatchSms()));
+    return copy;
   }
 
   /** What of the result has no place yet, generously. */

@@ -73,6 +73,10 @@ public final class Ep4jNative {
   static native @Cast("int") int sizeofLayoutCall();
 
   @MemberGetter
+  @Name("sizeof(ep4j_copy_call)")
+  static native @Cast("int") int sizeofCopyCall();
+
+  @MemberGetter
   @Name("sizeof(ep4j_error_record)")
   static native @Cast("int") int sizeofErrorRecord();
 
@@ -173,6 +177,12 @@ public final class Ep4jNative {
   public static native @Cast("ep4j_status") int combineReceive(
       @Cast("ep4j_buffer*") long buffer,
       @Cast("const ep4j_combine_receive_call*") long call,
+      @Cast("void*") long stream);
+
+  @Name("ep4j_copy")
+  public static native @Cast("ep4j_status") int copy(
+      @Cast("ep4j_buffer*") long buffer,
+      @Cast("const ep4j_copy_call*") long call,
       @Cast("void*") long stream);
 
   @Name("ep4j_mask")
