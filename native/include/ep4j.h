@@ -254,12 +254,22 @@ typedef struct ep4j_layout_call {
   const void* topk_idx;       /* [num_tokens, num_topk] */
   int32_t* tokens_per_rank;   /* [num_ranks] */
   int32_t* tokens_per_expert; /* [num_experts] */
-  uint8_t* is_token_in_rank;  /* [num_tokens, num_ranks] 0 or 1 */
+  int32_t* tokens_per_node;   /* [1]: the ranks of this library are of one node; or NULL */
+  uint8_t* is_token_in_rank;  /* [num_tokens, num_ranks] 0 or 1; or NULL */
   int32_t num_tokens;
   int32_t num_topk;
   int32_t index_bytes;
   int32_t reserved;
+  uint64_t ticket; /* names what the host is told; 0: nothing */
 } ep4j_layout_call;
+
+/* What a layout call tells the host about its routing. */
+typedef struct ep4j_layout_verdict {
+  uint64_t struct_size;
+  int32_t rule;  /* ep4j_routing_rule that it breaks first */
+  int32_t token; /* where, and the index found there */
+  int64_t value;
+} ep4j_layout_verdict;
 
 /* Copies between places of the buffer's device, of any alignment and length; none may overlap. */
 typedef struct ep4j_copy_call {
@@ -343,6 +353,10 @@ EP4J_API ep4j_status ep4j_buffer_destroy(ep4j_buffer* buffer, int32_t abandon_wi
 
 /* Counts a routing; local. Entries outside 0 .. num_experts - 1 count nowhere. */
 EP4J_API ep4j_status ep4j_layout(ep4j_buffer* buffer, const ep4j_layout_call* call, void* stream);
+
+/* What the layout call of a ticket tells; EP4J_PENDING if it has not come. */
+EP4J_API ep4j_status ep4j_layout_told(ep4j_buffer* buffer, uint64_t ticket,
+                                      ep4j_layout_verdict* verdict);
 
 /*
  * The sending half of a dispatch: collective. Its result is complete after ep4j_dispatch_receive;

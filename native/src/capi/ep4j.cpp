@@ -129,6 +129,14 @@ ep4j_status ep4j_layout(ep4j_buffer* buffer, const ep4j_layout_call* call, void*
   });
 }
 
+ep4j_status ep4j_layout_told(ep4j_buffer* buffer, uint64_t ticket, ep4j_layout_verdict* verdict) {
+  return guarded([&] {
+    require_given(buffer, "buffer");
+    require_struct(verdict, "verdict");
+    return buffer->end.layout_verdict(ticket, *verdict) ? EP4J_OK : EP4J_PENDING;
+  });
+}
+
 ep4j_status ep4j_dispatch(ep4j_buffer* buffer, const ep4j_dispatch_call* call,
                           ep4j_dispatch_result* result, void* stream) {
   return guarded([&] {

@@ -110,6 +110,12 @@ struct HostCounts {
 };
 constexpr int64_t kHostCountsPerExpert = kLineBytes;
 
+// What a layout call tells its host about the routing, in pinned memory.
+struct LayoutReport {
+  uint64_t ticket;  // the tag
+  Refusal refusal;
+};
+
 // The first fault of a device, in pinned memory. state goes 0 (empty) -> 1 (being written) ->
 // 2 (complete); the host sets it back to 0.
 struct FaultRecord {

@@ -7,6 +7,7 @@
 
 #include "kernels/normal/dispatch_send.hpp"
 #include "layout/handle_layout.hpp"
+#include "layout/pinned_layout.hpp"
 #include "layout/rank_view.hpp"
 #include "layout/window_layout.hpp"
 #include "runtime/device.hpp"
@@ -56,6 +57,7 @@ class Buffer {
   void abandon_window() { window_.abandon(); }
 
   void layout(const ep4j_layout_call& call, cudaStream_t stream);
+  bool layout_verdict(uint64_t ticket, ep4j_layout_verdict& verdict) const;
   void dispatch(const ep4j_dispatch_call& call, ep4j_dispatch_result& result, cudaStream_t stream);
   void dispatch_receive(int region, int64_t timeout_nanos, cudaStream_t stream);
   bool dispatch_counts(uint64_t ticket, int64_t wait_nanos, ep4j_counts& counts,
@@ -76,6 +78,7 @@ class Buffer {
   // Brackets the kernels of one call: on the buffer's device, after the buffer's last call.
   class Call;
 
+  PinnedLayout pinned_layout() const { return {local_experts_}; }
   RankView view(int64_t timeout_nanos) const;
   HandleView handle_view(int handle) const;
   const HandleRecord& open_handle(int handle) const;

@@ -50,9 +50,28 @@ void Buffer::layout(const ep4j_layout_call& call, cudaStream_t stream) {
   params.local_experts = local_experts_;
   params.tokens_per_rank = call.tokens_per_rank;
   params.tokens_per_expert = call.tokens_per_expert;
+  params.tokens_per_node = call.tokens_per_node;
   params.is_token_in_rank = call.is_token_in_rank;
+  if (call.ticket != 0) {
+    params.refusals = view_.state->refusals;
+    params.report = reinterpret_cast<LayoutReport*>(pinned_.device() + pinned_layout().layout());
+    params.ticket = call.ticket;
+    params.state = view_.state;
+  }
   check(launch_rank_plan(params, stream), "launching the layout");
   bracket.finish();
+}
+
+bool Buffer::layout_verdict(uint64_t ticket, ep4j_layout_verdict& verdict) const {
+  const LayoutReport* told =
+      reinterpret_cast<const LayoutReport*>(pinned_.host() + pinned_layout().layout());
+  if (__atomic_load_n(&told->ticket, __ATOMIC_ACQUIRE) != ticket) {
+    return false;
+  }
+  verdict.rule = told->refusal.rule;
+  verdict.token = told->refusal.token;
+  verdict.value = told->refusal.value;
+  return true;
 }
 
 const HandleRecord& Buffer::open_handle(int handle) const {

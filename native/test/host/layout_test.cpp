@@ -179,6 +179,7 @@ void layout_tests(Suite& suite) {
     expect_cover({{"fault", layout.fault(), sizeof(FaultRecord)},
                   {"masked", layout.masked(), 4 * kMaxRanks},
                   {"ones", layout.ones(), 8},
+                  {"layout", layout.layout(), sizeof(LayoutReport)},
                   {"counts", layout.counts(), kHostCountsPerExpert + 4 * 33}},
                  layout.bytes());
   });

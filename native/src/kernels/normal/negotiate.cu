@@ -19,6 +19,7 @@
 #include "kernels/normal/negotiate.hpp"
 
 #include "device/load_kernels.cuh"
+#include "device/routing/first_refusal.cuh"
 #include "device/sync/call_agreement.cuh"
 #include "kernels/normal/conclusion.cuh"
 #include "kernels/normal/decision.cuh"
@@ -28,21 +29,9 @@ namespace {
 
 // All lanes of a warp.
 __device__ Refusal own_refusal(const NegotiateParams& params) {
-  static_assert(kMaxRanks == kWarpLanes, "one lane reads what one checking block found");
-  uint64_t first = params.view.state->refusals[lane_index()];
-  for (int distance = 1; distance < kWarpLanes; distance *= 2) {
-    first = min(first, __shfl_xor_sync(kAllLanes, first, distance));
-  }
-  if (first == BadChoice::kNone) {
-    return {EP4J_ROUTING_GOOD, 0, 0};
-  }
-  const int64_t index = BadChoice::index(first);
-  const uint32_t num_topk = static_cast<uint32_t>(params.layout.form.num_topk);
-  int64_t value = params.layout.form.index_bytes == 8
-                      ? static_cast<const int64_t*>(params.topk_idx)[index]
-                      : static_cast<const int32_t*>(params.topk_idx)[index];
-  return {BadChoice::rule(first), static_cast<int32_t>(static_cast<uint32_t>(index) / num_topk),
-          value};
+  const RowForm& form = params.layout.form;
+  return first_refusal(params.view.state->refusals, params.topk_idx, form.index_bytes,
+                       form.num_topk);
 }
 
 // One thread.

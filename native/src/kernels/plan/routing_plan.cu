@@ -8,6 +8,7 @@
 //   kernel       block               does
 //   rank_plan    0 .. n-1            ordinals and rows for one rank
 //                n ..                choices of kExpertsPerBlock experts each
+//                last, if asked for  tokens that go anywhere
 //   expert_plan  0 .. num_experts-1  ordinals and rows for one expert; all keep the routing
 //
 // Choices are read in the order of memory, 32 by a warp at once, because tokens of K choices read
@@ -16,10 +17,14 @@
 //
 // The rules of a routing are checked token by token: chunk c by block c modulo the number of
 // checking blocks, which each leave the first bad choice they found. A routing with one is refused
-// before anybody looks at its ordinals.
+// before anybody looks at its ordinals. For a layout call, which nothing follows, the last block
+// tells the host.
 #include "kernels/plan/routing_plan.hpp"
 
 #include "device/load_kernels.cuh"
+#include "device/ptx/memory.cuh"
+#include "device/routing/first_refusal.cuh"
+#include "device/sync/grid_end.cuh"
 #include "device/sync/warp.cuh"
 
 namespace ep4j {
@@ -219,6 +224,32 @@ __device__ void count_experts(const PlanParams& params, SharedStorage& shared, i
   }
 }
 
+// Tokens that go anywhere. All threads of the block.
+template <class Index>
+__device__ void count_tokens(const PlanParams& params, SharedStorage& shared) {
+  const int num_experts = params.num_ranks * params.local_experts;
+  OrdinalScan scan(shared);
+  for (int first = 0; first < params.num_tokens; first += kPlanThreads) {
+    scan.next(find_choices<Index>(params, warp_token(first), 0, num_experts) != 0);
+  }
+  if (threadIdx.x == 0) {
+    *params.tokens_per_node = scan.count();
+  }
+}
+
+// Tells the host what all blocks found. All threads of the grid.
+__device__ void report_refusal(const PlanParams& params) {
+  if (params.report == nullptr || !is_last_block(*params.state) || warp_index() != 0) {
+    return;
+  }
+  Refusal refusal =
+      first_refusal(params.refusals, params.topk_idx, params.index_bytes, params.num_topk);
+  if (lane_index() == 0) {
+    params.report->refusal = refusal;
+    ptx::store_release_system(&params.report->ticket, params.ticket);
+  }
+}
+
 template <class Index>
 __global__ void __launch_bounds__(kPlanThreads)
     rank_plan_kernel(const __grid_constant__ PlanParams params) {
@@ -228,10 +259,13 @@ __global__ void __launch_bounds__(kPlanThreads)
   check_choices<Index>(params, shared);
   if (block < params.num_ranks) {
     scan_rank<Index>(params, shared, block);
+  } else if (params.tokens_per_node != nullptr && block == static_cast<int>(gridDim.x) - 1) {
+    count_tokens<Index>(params, shared);
   } else {
     count_experts<Index>(params, shared, (block - params.num_ranks) * kExpertsPerBlock);
   }
   end_check(params, shared);
+  report_refusal(params);
 }
 
 // The routing as combine and cached dispatch need it. All threads of the grid.
@@ -273,6 +307,11 @@ __global__ void __launch_bounds__(kPlanThreads)
   }
 }
 
+int expert_blocks(const PlanParams& params) {
+  const int64_t experts = int64_t{params.num_ranks} * params.local_experts;
+  return static_cast<int>(ceil_div(experts, kExpertsPerBlock));
+}
+
 }  // namespace
 
 cudaError_t load_routing_plan() {
@@ -281,8 +320,8 @@ cudaError_t load_routing_plan() {
 }
 
 cudaError_t launch_rank_plan(const PlanParams& params, cudaStream_t stream) {
-  const int64_t experts = int64_t{params.num_ranks} * params.local_experts;
-  const int blocks = params.num_ranks + static_cast<int>(ceil_div(experts, kExpertsPerBlock));
+  const int node_blocks = params.tokens_per_node != nullptr ? 1 : 0;
+  const int blocks = params.num_ranks + expert_blocks(params) + node_blocks;
   auto kernel = params.index_bytes == 8 ? rank_plan_kernel<int64_t> : rank_plan_kernel<int32_t>;
   kernel<<<blocks, kPlanThreads, 0, stream>>>(params);
   return cudaGetLastError();

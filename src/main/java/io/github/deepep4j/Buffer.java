@@ -136,7 +136,8 @@ public final class Buffer implements AutoCloseable {
   }
 
   /**
-   * Counts where a routing sends this rank's tokens. Local.
+   * Counts where a routing sends this rank's tokens, and checks it. Local; blocks until the counts
+   * are complete, behind this buffer's earlier calls.
    *
    * @param topkIdx {@code [T, K]} INT32 or INT64, contiguous, on the buffer's device; −1 for none
    * @return counts in new memory that the caller owns

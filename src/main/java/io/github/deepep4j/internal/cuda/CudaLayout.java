@@ -5,16 +5,19 @@ import io.github.deepep4j.DispatchLayout;
 import io.github.deepep4j.internal.cuda.binding.Abi;
 import io.github.deepep4j.internal.cuda.binding.Ep4jNative;
 import io.github.deepep4j.internal.cuda.binding.LayoutCall;
+import io.github.deepep4j.internal.cuda.binding.LayoutVerdict;
 import io.github.deepep4j.tensor.DType;
 import io.github.deepep4j.tensor.Tensor;
 
 /**
- * Counts of a routing. The device counts; the host reads the routing, too, because a bad one is
- * refused by name before the call returns, and counts the tokens of the one node that there is.
+ * Counts of a routing, by one kernel, which also checks it. A bad one is refused by name before the
+ * call returns, so the host waits for the kernel and what is before it in the buffer's sequence.
  */
 final class CudaLayout implements AutoCloseable {
   private final CudaRank rank;
   private final LayoutCall call = new LayoutCall();
+  private final LayoutVerdict verdict = new LayoutVerdict();
+  private long tickets;
 
   CudaLayout(CudaRank rank) {
     this.rank = rank;
@@ -22,69 +25,63 @@ final class CudaLayout implements AutoCloseable {
 
   /** What {@code Buffer.dispatchLayout} promises. */
   DispatchLayout of(Tensor topkIdx) {
-    int numTokens = (int) topkIdx.size(0);
-    int tokensOfNode = checkedTokens(topkIdx);
-    Tensor perRank = DeviceMemory.allocate(rank.device, DType.INT32, rank.numRanks);
-    Tensor perExpert = DeviceMemory.allocate(rank.device, DType.INT32, rank.options.numExperts());
-    Tensor inRank = DeviceMemory.allocate(rank.device, DType.UINT8, numTokens, rank.numRanks);
+    DispatchLayout counts =
+        new DispatchLayout(
+            tensor(DType.INT32, rank.numRanks),
+            tensor(DType.INT32, 1),
+            tensor(DType.INT32, rank.options.numExperts()),
+            tensor(DType.UINT8, topkIdx.size(0), rank.numRanks));
+    boolean done = false;
+    try {
+      count(topkIdx, counts);
+      done = true;
+      return counts;
+    } finally {
+      if (!done) {
+        counts.close();
+      }
+    }
+  }
+
+  private Tensor tensor(DType dtype, long... shape) {
+    return DeviceMemory.allocate(rank.device, dtype, shape);
+  }
+
+  private void count(Tensor topkIdx, DispatchLayout counts) {
+    long ticket = ++tickets;
     call.reset();
     call.putLong(LayoutCall.TOPK_IDX, topkIdx.address());
-    call.putLong(LayoutCall.TOKENS_PER_RANK, perRank.address());
-    call.putLong(LayoutCall.TOKENS_PER_EXPERT, perExpert.address());
-    call.putLong(LayoutCall.IS_TOKEN_IN_RANK, inRank.address());
-    call.putInt(LayoutCall.NUM_TOKENS, numTokens);
+    call.putLong(LayoutCall.TOKENS_PER_RANK, counts.numTokensPerRank().address());
+    call.putLong(LayoutCall.TOKENS_PER_NODE, counts.numTokensPerNode().address());
+    call.putLong(LayoutCall.TOKENS_PER_EXPERT, counts.numTokensPerExpert().address());
+    call.putLong(LayoutCall.IS_TOKEN_IN_RANK, counts.isTokenInRank().address());
+    call.putInt(LayoutCall.NUM_TOKENS, (int) topkIdx.size(0));
     call.putInt(LayoutCall.NUM_TOPK, (int) topkIdx.size(1));
     call.putInt(LayoutCall.INDEX_BYTES, topkIdx.dtype().bytes());
+    call.putLong(LayoutCall.TICKET, ticket);
     long stream = rank.streams.enter(null, null);
     rank.require(Ep4jNative.layout(rank.buffer, call.address(), stream), "dispatchLayout");
     long mark = rank.streams.leave(stream);
     new CudaEvent(rank, mark, "dispatchLayout").synchronize();
-    try (Tensor node = Tensor.copyOf(new int[] {tokensOfNode}, 1)) {
-      return new DispatchLayout(perRank, DeviceMemory.copyOf(node, rank.device), perExpert, inRank);
+    verdict.reset();
+    int told = Ep4jNative.layoutTold(rank.buffer, ticket, verdict.address());
+    if (told == Abi.PENDING) {
+      throw new AssertionError("the layout's kernel has ended without telling of ticket " + ticket);
     }
-  }
-
-  /** Tokens with any choice; throws what is wrong with the routing. */
-  private int checkedTokens(Tensor topkIdx) {
-    try (Tensor host = DeviceMemory.toHost(topkIdx)) {
-      int numTopk = (int) host.size(1);
-      long[] experts = new long[(int) host.numElements()];
-      if (host.dtype() == DType.INT64) {
-        System.arraycopy(host.toLongs(), 0, experts, 0, experts.length);
-      } else {
-        int[] narrow = host.toInts();
-        for (int i = 0; i < experts.length; i++) {
-          experts[i] = narrow[i];
-        }
-      }
-      return countTokens(experts, numTopk);
+    rank.require(told, "dispatchLayout");
+    int rule = verdict.getInt(LayoutVerdict.RULE);
+    if (rule != Abi.ROUTING_GOOD) {
+      throw rank.faults.refused(
+          rank.rank,
+          rule,
+          verdict.getInt(LayoutVerdict.TOKEN),
+          verdict.getLong(LayoutVerdict.VALUE));
     }
-  }
-
-  private int countTokens(long[] experts, int numTopk) {
-    int[] lastToken = new int[rank.options.numExperts()];
-    int tokens = 0;
-    int lastCounted = -1;
-    for (int i = 0; i < experts.length; i++) {
-      long expert = experts[i];
-      int token = i / numTopk;
-      if (expert < -1 || expert >= lastToken.length) {
-        throw rank.faults.refused(rank.rank, Abi.ROUTING_OUT_OF_RANGE, token, expert);
-      }
-      if (expert >= 0) {
-        if (lastToken[(int) expert] == token + 1) {
-          throw rank.faults.refused(rank.rank, Abi.ROUTING_TWICE, token, expert);
-        }
-        lastToken[(int) expert] = token + 1;
-        tokens += token == lastCounted ? 0 : 1;
-        lastCounted = token;
-      }
-    }
-    return tokens;
   }
 
   @Override
   public void close() {
     call.close();
+    verdict.close();
   }
 }

@@ -44,6 +44,7 @@ public final class Abi {
   public static final int FAULT_REFUSED = 6;
   public static final int FAULT_OVERTAKEN = 7;
 
+  public static final int ROUTING_GOOD = 0;
   public static final int ROUTING_OUT_OF_RANGE = 1;
   public static final int ROUTING_TWICE = 2;
 

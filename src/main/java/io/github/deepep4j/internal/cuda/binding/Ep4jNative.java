@@ -73,6 +73,10 @@ public final class Ep4jNative {
   static native @Cast("int") int sizeofLayoutCall();
 
   @MemberGetter
+  @Name("sizeof(ep4j_layout_verdict)")
+  static native @Cast("int") int sizeofLayoutVerdict();
+
+  @MemberGetter
   @Name("sizeof(ep4j_copy_call)")
   static native @Cast("int") int sizeofCopyCall();
 
@@ -130,6 +134,12 @@ public final class Ep4jNative {
       @Cast("ep4j_buffer*") long buffer,
       @Cast("const ep4j_layout_call*") long call,
       @Cast("void*") long stream);
+
+  @Name("ep4j_layout_told")
+  public static native @Cast("ep4j_status") int layoutTold(
+      @Cast("ep4j_buffer*") long buffer,
+      @Cast("uint64_t") long ticket,
+      @Cast("ep4j_layout_verdict*") long verdict);
 
   @Name("ep4j_dispatch")
   public static native @Cast("ep4j_status") int dispatch(

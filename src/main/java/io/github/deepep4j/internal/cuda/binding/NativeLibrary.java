@@ -149,6 +149,7 @@ public final class NativeLibrary {
     compare(differing, CombineCall.SHAPE, Ep4jNative.sizeofCombineCall());
     compare(differing, CombineReceiveCall.SHAPE, Ep4jNative.sizeofCombineReceiveCall());
     compare(differing, LayoutCall.SHAPE, Ep4jNative.sizeofLayoutCall());
+    compare(differing, LayoutVerdict.SHAPE, Ep4jNative.sizeofLayoutVerdict());
     compare(differing, CopyCall.SHAPE, Ep4jNative.sizeofCopyCall());
     compare(differing, ErrorRecord.SHAPE, Ep4jNative.sizeofErrorRecord());
     compare(differing, RowCopyCall.SHAPE, Ep4jNative.sizeofRowCopyCall());

@@ -25,6 +25,7 @@ final class AbiHeaderTest {
           CombineCall.SHAPE,
           CombineReceiveCall.SHAPE,
           LayoutCall.SHAPE,
+          LayoutVerdict.SHAPE,
           CopyCall.SHAPE,
           ErrorRecord.SHAPE,
           RowCopyCall.SHAPE);
