@@ -425,8 +425,9 @@ EP4J_API ep4j_status ep4j_memory_copy(int32_t device, void* to, const void* from
                                       void* stream);
 
 /*
- * A stream that does not wait for the legacy default stream. An urgent one has the device's highest
- * priority, and so shares no hardware queue with streams on which kernels wait for peers.
+ * A stream that does not wait for the legacy default stream; an urgent one has the device's highest
+ * priority. It has been used already: the first kernel of a new stream can wait for other streams'
+ * kernels, and so for a peer's that waits for this rank. Making one may wait for the device.
  */
 EP4J_API ep4j_status ep4j_stream_create(int32_t device, int32_t urgent, void** stream);
 EP4J_API ep4j_status ep4j_stream_destroy(int32_t device, void* stream);

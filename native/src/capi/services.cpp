@@ -4,6 +4,7 @@
 
 #include "capi/guard.hpp"
 #include "runtime/device.hpp"
+#include "runtime/streams.hpp"
 
 using ep4j::as_stream;
 using ep4j::check;
@@ -95,13 +96,7 @@ ep4j_status ep4j_stream_create(int32_t device, int32_t urgent, void** stream) {
   return guarded([&] {
     require_given(stream, "stream");
     DeviceScope scope(device);
-    int least = 0;
-    int greatest = 0;
-    check(cudaDeviceGetStreamPriorityRange(&least, &greatest), "reading stream priorities");
-    cudaStream_t made;
-    check(cudaStreamCreateWithPriority(&made, cudaStreamNonBlocking, urgent != 0 ? greatest : least),
-          "making a stream");
-    *stream = made;
+    *stream = ep4j::take_stream(device, urgent != 0);
     return EP4J_OK;
   });
 }
@@ -110,7 +105,7 @@ ep4j_status ep4j_stream_destroy(int32_t device, void* stream) {
   return guarded([&] {
     require_given(stream, "stream");
     DeviceScope scope(device);
-    check(cudaStreamDestroy(as_stream(stream)), "ending a stream");
+    ep4j::give_stream(as_stream(stream));
     return EP4J_OK;
   });
 }

@@ -9,6 +9,7 @@
 #include "kernels/normal/negotiate.hpp"
 #include "kernels/plan/routing_plan.hpp"
 #include "layout/pinned_layout.hpp"
+#include "runtime/streams.hpp"
 
 namespace ep4j {
 namespace {
@@ -95,7 +96,7 @@ Buffer::Buffer(const ep4j_buffer_config& config)
   check(cudaMemset(local_.get(), 0, static_cast<size_t>(local.bytes())), "clearing local memory");
   std::memset(pinned_.host(), 0, static_cast<size_t>(pinned.bytes()));
   *reinterpret_cast<uint64_t*>(pinned_.host() + pinned.ones()) = 1;
-  check(cudaStreamCreateWithFlags(&control_stream_, cudaStreamNonBlocking), "making a stream");
+  control_stream_ = take_stream(config.device, false);
   check(cudaDeviceSynchronize(), "preparing the buffer");
   name_ = ep4j::name_window(window_.get(), static_cast<uint64_t>(layout_.bytes()), config.device,
                             digest(config));
@@ -115,7 +116,7 @@ Buffer::Buffer(const ep4j_buffer_config& config)
 
 Buffer::~Buffer() {
   if (control_stream_ != nullptr) {
-    cudaStreamDestroy(control_stream_);
+    give_stream(control_stream_);
   }
 }
 

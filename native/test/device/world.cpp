@@ -112,9 +112,11 @@ char* Arena::take(size_t bytes) {
 }
 
 RankEnd::RankEnd(const ep4j_buffer_config& config, size_t scratch_bytes)
-    : rank(config.rank), scratch(scratch_bytes) {
+    : rank(config.rank), device(config.device), scratch(scratch_bytes) {
   ok(ep4j_buffer_create(&config, &buffer), "making a buffer");
-  ok(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "making a stream");
+  void* made = nullptr;
+  ok(ep4j_stream_create(config.device, 0, &made), "making a stream");
+  stream = static_cast<cudaStream_t>(made);
 }
 
 RankEnd::~RankEnd() {
@@ -122,7 +124,7 @@ RankEnd::~RankEnd() {
     ep4j_buffer_destroy(buffer, 0);
   }
   if (stream != nullptr) {
-    cudaStreamDestroy(stream);
+    ep4j_stream_destroy(device, stream);
   }
 }
 
@@ -150,11 +152,6 @@ World::World(const Case& c, int regions, int outputs, bool mask_on_timeout, size
   }
   for (auto& end : ends_) {
     ok(ep4j_buffer_connect(end->buffer, names.data()), "connecting");
-  }
-  // A stream's first copy can wait until no kernel runs, and so for a peer's kernel that waits for
-  // this rank (seen in one run of a hundred cases in two on an H100).
-  for (auto& end : ends_) {
-    end->download<int32_t>(end->upload(std::vector<int32_t>(1)), 1);
   }
 }
 

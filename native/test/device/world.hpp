@@ -76,6 +76,7 @@ class RankEnd {
   void expect_no_fault();
 
   const int rank;
+  const int device;
   ep4j_buffer* buffer = nullptr;
   cudaStream_t stream = nullptr;
   Arena scratch;

@@ -7,6 +7,10 @@ import java.util.Objects;
  * A queue of device work. On the CPU backend there is one, {@link #cpu()}: the calling thread. A
  * value; it owns nothing.
  *
+ * <p>On CUDA a stream should have run some work before its first use in a call, if several ranks
+ * share the process: the driver can hold the first kernel of a new stream until other streams'
+ * kernels have ended, and a peer's kernel may be waiting for this very call.
+ *
  * @param device where the work runs
  * @param handle the device's own handle (a {@code cudaStream_t} as an integer); 0 for the CPU
  */

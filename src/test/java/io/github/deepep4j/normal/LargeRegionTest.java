@@ -12,6 +12,7 @@ import io.github.deepep4j.fixtures.GlobalInput;
 import io.github.deepep4j.fixtures.HostTensors;
 import io.github.deepep4j.fixtures.Inputs;
 import io.github.deepep4j.fixtures.RoutingShape;
+import io.github.deepep4j.fixtures.TestDevice;
 import io.github.deepep4j.reference.ReferenceCombine;
 import io.github.deepep4j.reference.RowOrigin;
 import io.github.deepep4j.tensor.Tensor;
@@ -70,7 +71,9 @@ class LargeRegionTest {
             int last = -1;
             for (int row = 0; row < y[end.rank].length; row++) {
               if (y[end.rank][row] != null) {
-                outputs.rows(row, row + 1L).copyFrom(y[end.rank][row]);
+                TestDevice.copy(
+                    memory.bf16(new short[][] {y[end.rank][row]}, HIDDEN),
+                    outputs.rows(row, row + 1L));
                 last = row;
               }
             }
