@@ -21,6 +21,12 @@ fi
 
 # A temporary folder of its own: JMH's lock file would keep two checkouts from running at once.
 mkdir -p benchmarks/target/tmp
-exec "${JAVA_HOME:+$JAVA_HOME/bin/}java" -Djava.io.tmpdir="$PWD/benchmarks/target/tmp" \
+# For --backend cuda: what mvn -Pcuda test-compile has built.
+natives=$PWD/target/native-classes/io/github/deepep4j/internal/cuda/binding/linux-x86_64
+options=()
+if [ -e "$natives/libjniep4j.so" ]; then
+  options=("-Ddeepep4j.native.dir=$natives")
+fi
+exec "${JAVA_HOME:+$JAVA_HOME/bin/}java" -Djava.io.tmpdir="$PWD/benchmarks/target/tmp" "${options[@]}" \
   -cp "benchmarks/target/classes:$(cat benchmarks/target/classpath.txt)" \
   io.github.deepep4j.bench.Main --commit "$commit" "${dirty[@]}" "$@"

@@ -13,7 +13,7 @@ import java.util.Map;
  */
 record Case(Class<? extends Collective> benchmark, Map<String, String> parameters) {
   private static final List<String> SIZES =
-      List.of("ranks", "tokens", "hidden", "topk", "experts", "dtype");
+      List.of("ranks", "tokens", "hidden", "topk", "experts", "dtype", "devices", "sms");
 
   /** Makes a case from alternating names and values. */
   static Case of(Class<? extends Collective> benchmark, String... namesAndValues) {
@@ -26,6 +26,8 @@ record Case(Class<? extends Collective> benchmark, Map<String, String> parameter
     parameters.put("experts", "64");
     parameters.put("dtype", "bf16");
     parameters.put("arithmetic", "vector");
+    parameters.put("devices", "1");
+    parameters.put("sms", "0");
     Case made = new Case(benchmark, parameters);
     for (int i = 0; i < namesAndValues.length; i += 2) {
       made = made.with(namesAndValues[i], namesAndValues[i + 1]);
@@ -51,6 +53,10 @@ record Case(Class<? extends Collective> benchmark, Map<String, String> parameter
 
   boolean isLowLatency() {
     return benchmark == LowLatency.class;
+  }
+
+  boolean onGpu() {
+    return parameters.get("backend").equals("cuda");
   }
 
   boolean needsVectorModule() {
@@ -80,11 +86,17 @@ record Case(Class<? extends Collective> benchmark, Map<String, String> parameter
     return text.toString();
   }
 
+  private String sms() {
+    return parameters.get("sms").equals("0") ? "default" : parameters.get("sms");
+  }
+
   /** The sizes in words. */
   String sizes() {
+    String place =
+        onGpu() ? "cuda × %s, %s SMs per rank".formatted(parameters.get("devices"), sms()) : "cpu";
     return "%s: %s ranks × %s tokens, H %s, top-%s of %s"
         .formatted(
-            parameters.get("backend"),
+            place,
             parameters.get("ranks"),
             parameters.get("tokens"),
             parameters.get("hidden"),

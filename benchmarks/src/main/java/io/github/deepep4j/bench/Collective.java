@@ -21,10 +21,8 @@ import org.openjdk.jmh.annotations.TearDown;
 @OutputTimeUnit(TimeUnit.MICROSECONDS)
 @Fork(1)
 public abstract class Collective {
-  /** Part of an iteration's length that the plain copy gets on top. */
-  private static final long COPY_NANOS = TimeUnit.MILLISECONDS.toNanos(120);
-
-  private static final int MIN_COPIES = 5;
+  /** So many that every region has been used once. */
+  private static final int FIRST_CALLS = 4;
 
   /** {@code cpu} or {@code cuda}. */
   @Param("cpu")
@@ -61,11 +59,18 @@ public abstract class Collective {
   @Param("vector")
   public String arithmetic = "";
 
+  /** GPUs that the ranks are spread over; not used on the CPU. */
+  @Param("1")
+  public int devices;
+
+  /** Multiprocessors of each rank; 0 for the library's choice, and on the CPU. */
+  @Param("0")
+  public int sms;
+
   private RankTeam team;
   private RankWork[] works;
-  private PlainCopy[] copies;
+  private Yardstick yardstick;
   private RankTeam.Action call;
-  private RankTeam.Action copy;
   private Traffic traffic;
   private long heapBefore;
 
@@ -75,25 +80,37 @@ public abstract class Collective {
   /** Bytes of one operation. */
   abstract Traffic traffic(Workload load, Routing routing);
 
-  /** Makes the ranks, their buffers and inputs. */
+  /** Whether issuing the operation waits for other ranks. */
+  abstract boolean waitsOnHost();
+
+  /** Makes the ranks, their buffers and inputs, and calls once in each region. */
   @Setup(Level.Trial)
   public void start() {
     checkArithmetic();
     Workload load =
-        new Workload(backend, ranks, tokens, hidden, topk, experts, Workload.Wire.of(dtype));
+        new Workload(
+            new Workload.Place(Choice.of("backend", backend, "cpu", "cuda"), devices, sms),
+            ranks,
+            tokens,
+            hidden,
+            topk,
+            experts,
+            Workload.Wire.of(dtype));
     Routing routing = new Routing(load);
     traffic = traffic(load, routing);
     List<LocalGroup> ends = LocalGroup.create(ranks);
     works = new RankWork[ranks];
-    copies = new PlainCopy[ranks];
     team = new RankTeam(ranks);
-    team.run(
-        rank -> {
-          works[rank] = work(load, routing, ends.get(rank));
-          copies[rank] = new PlainCopy((long) traffic.moved());
-        });
+    team.run(rank -> works[rank] = work(load, routing, ends.get(rank)));
+    yardstick =
+        load.place().cuda()
+            ? new GpuYardstick(team, works, traffic, waitsOnHost())
+            : new CpuYardstick(team, traffic);
+    team.run(rank -> works[rank].open());
     call = rank -> works[rank].call();
-    copy = rank -> copies[rank].run();
+    for (int i = 0; i < FIRST_CALLS; i++) {
+      team.run(call);
+    }
   }
 
   private void checkArithmetic() {
@@ -108,14 +125,11 @@ public abstract class Collective {
     }
   }
 
-  /** Measures the plain copy just before the operation. */
+  /** Measures the yardstick just before the operation. */
   @Setup(Level.Iteration)
-  public void copyFirst() {
-    Meter.CURRENT.start(traffic);
-    long end = System.nanoTime() + COPY_NANOS;
-    for (int i = 0; i < MIN_COPIES || System.nanoTime() < end; i++) {
-      Meter.CURRENT.copies.add(team.run(copy));
-    }
+  public void yardstickFirst() {
+    Meter.CURRENT.start(traffic, ranks);
+    yardstick.measure(Meter.CURRENT);
     heapBefore = team.allocatedBytes();
   }
 
@@ -129,14 +143,24 @@ public abstract class Collective {
   final long round() {
     long nanos = team.run(call);
     Meter.CURRENT.operations.add(nanos);
+    Meter.CURRENT.calls.add(works[0].issueNanos());
     return nanos;
   }
 
-  /** Checks a result and ends the ranks. */
+  /** Checks a result on changed inputs, every byte, and ends the ranks. */
   @TearDown(Level.Trial)
   public void verifyAndStop() {
     try {
-      team.run(rank -> works[rank].verify());
+      team.run(rank -> works[rank].change());
+      team.run(rank -> works[rank].prepare());
+      team.run(
+          rank -> {
+            works[rank].issue();
+            works[rank].await();
+          });
+      team.run(rank -> works[rank].compare());
+      team.run(rank -> works[rank].release());
+      yardstick.close();
       team.run(rank -> works[rank].close());
     } finally {
       team.close();

@@ -21,22 +21,25 @@ record CommandLine(
     Plan plan, Path results, Path log, String commit, boolean dirty, String note, boolean help) {
   static final String USAGE =
       """
-      scripts/bench.sh [--quick | --smoke] [option...]
-        --quick            the main cases, at most 3 minutes on 2 cores; without it all cases, about half an hour
-        --smoke            some seconds: whether the harness works; results under benchmarks/target
+      scripts/bench.sh, or ./run bench in a bundle: [--quick | --smoke] [option...]
+        --backend NAME     cpu or cuda (scripts/bench.sh: cpu; a bundle: cuda)
+        --quick            the main cases: at most 3 minutes on 2 cores, 1 on a GPU; without it all cases, about
+                           half an hour on the CPU, 3 minutes on a GPU
+        --smoke            some seconds: whether the harness works; its numbers mean nothing
         --only REGEX       only cases whose line in the table contains a match, such as 'combine.*scalar'
-        --backend NAME     cpu (default) or cuda
-        --ranks, --tokens, --hidden, --topk, --experts LIST
-                           sizes instead of the cases' own, such as --ranks 2,4
+        --ranks, --tokens, --hidden, --topk, --experts, --sms, --devices LIST
+                           sizes instead of the cases' own, such as --ranks 2,4; SMs are of each rank, and rank r is
+                           on GPU r modulo the devices
         --dtype LIST       bf16, fp8, fp8cast, for all dispatch cases
         --forks N, --iterations N
                            instead of the plan's
-        --out DIR          where JSON and plot go; default benchmarks/results
+        --out DIR          where JSON, plot and JMH's own log go; default benchmarks/results, of --smoke
+                           benchmarks/target/smoke, in a bundle results
         --note TEXT        words that go into the JSON
       """;
 
   private static final List<String> SIZES =
-      List.of("backend", "ranks", "tokens", "hidden", "topk", "experts", "dtype");
+      List.of("ranks", "tokens", "hidden", "topk", "experts", "dtype", "sms", "devices");
 
   static CommandLine parse(String[] arguments) {
     Parser parser = new Parser(arguments);
@@ -51,6 +54,7 @@ record CommandLine(
     private final List<String[]> sizes = new ArrayList<>();
     private int next;
     private String mode = "full";
+    private boolean onGpu;
     private String only = "";
     private String results = "";
     private String commit = "unknown";
@@ -68,6 +72,7 @@ record CommandLine(
       String option = arguments[next++];
       switch (option) {
         case "--quick", "--smoke", "--full" -> mode = option.substring(2);
+        case "--backend" -> onGpu = Choice.of(option, value(option), "cpu", "cuda");
         case "--only" -> only = value(option);
         case "--out" -> results = value(option);
         case "--commit" -> commit = value(option);
@@ -104,9 +109,9 @@ record CommandLine(
     CommandLine result() {
       Plan plan =
           switch (mode) {
-            case "quick" -> Plan.quick();
-            case "smoke" -> Plan.smoke();
-            default -> Plan.full();
+            case "quick" -> onGpu ? Plan.gpu(false) : Plan.quick();
+            case "smoke" -> Plan.smoke(onGpu);
+            default -> onGpu ? Plan.gpu(true) : Plan.full();
           };
       plan = plan.withCases(cases(plan));
       plan = forks > 0 ? plan.withForks(forks) : plan;
@@ -116,7 +121,8 @@ record CommandLine(
           !results.isEmpty()
               ? Path.of(results)
               : mode.equals("smoke") ? target.resolve("smoke") : Path.of("benchmarks", "results");
-      return new CommandLine(plan, folder, target.resolve("jmh.log"), commit, dirty, note, help);
+      Path log = (results.isEmpty() ? target : folder).resolve("jmh.log");
+      return new CommandLine(plan, folder, log, commit, dirty, note, help);
     }
 
     private List<Case> cases(Plan plan) {

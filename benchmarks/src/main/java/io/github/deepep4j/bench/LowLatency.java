@@ -12,10 +12,14 @@ public class LowLatency extends Collective {
 
   @Override
   RankWork work(Workload load, Routing routes, ProcessGroup group) {
+    return new LowLatencyRank(load, routes, group, operation());
+  }
+
+  private LowLatencyRank.Operation operation() {
     return switch (operation) {
-      case "dispatch" -> new LowLatencyRank.Dispatch(load, routes, group);
-      case "combine" -> new LowLatencyRank.Combine(load, routes, group);
-      case "pair" -> new LowLatencyRank.Pair(load, routes, group);
+      case "dispatch" -> LowLatencyRank.Operation.DISPATCH;
+      case "combine" -> LowLatencyRank.Operation.COMBINE;
+      case "pair" -> LowLatencyRank.Operation.PAIR;
       default ->
           throw new IllegalArgumentException(
               "operation must be dispatch, combine or pair: " + operation);
@@ -26,11 +30,16 @@ public class LowLatency extends Collective {
   Traffic traffic(Workload load, Routing routes) {
     Traffic there = Traffic.of(routes, load.dispatchRowBytes(), true);
     Traffic back = Traffic.of(routes, load.combineRowBytes(), true);
-    return switch (operation) {
-      case "dispatch" -> there;
-      case "combine" -> back;
-      default -> there.plus(back);
+    return switch (operation()) {
+      case DISPATCH -> there;
+      case COMBINE -> back;
+      case PAIR -> there.plus(back);
     };
+  }
+
+  @Override
+  boolean waitsOnHost() {
+    return false;
   }
 
   /** One operation, or pair of them, of all ranks. */

@@ -1,109 +1,124 @@
 package io.github.deepep4j.bench;
 
+import io.github.deepep4j.Event;
 import io.github.deepep4j.LowLatencyCombine;
 import io.github.deepep4j.LowLatencyDispatch;
 import io.github.deepep4j.LowLatencyDispatchOptions;
-import io.github.deepep4j.LowLatencyHandle;
 import io.github.deepep4j.Quantization;
 import io.github.deepep4j.group.ProcessGroup;
 import io.github.deepep4j.tensor.Tensor;
 import java.util.Arrays;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 
-/** One rank of a low-latency benchmark. Combine is zero-copy. */
-abstract class LowLatencyRank extends RankWork {
-  final Routing.Rows rows;
+/** One rank of a low-latency benchmark: dispatch, combine or both. Combine is zero-copy. */
+final class LowLatencyRank extends RankWork {
+  /** What is measured. */
+  enum Operation {
+    /** Dispatch alone. */
+    DISPATCH,
+    /** Combine alone, again and again over one open dispatch. */
+    COMBINE,
+    /** Dispatch and combine, as in one layer of decoding. */
+    PAIR
+  }
+
+  private final Operation operation;
+  private final Routing.Rows rows;
   private final LowLatencyDispatchOptions options;
+  private @Nullable LowLatencyDispatch dispatched;
+  private @Nullable LowLatencyCombine combined;
+  private @Nullable Tensor y;
 
-  LowLatencyRank(Workload load, Routing routing, ProcessGroup group) {
+  LowLatencyRank(Workload load, Routing routing, ProcessGroup group, Operation operation) {
     super(load, routing, group, options(load).lowLatencyOnly());
-    LowLatencyDispatchOptions plain = LowLatencyDispatchOptions.defaults();
+    this.operation = operation;
+    LowLatencyDispatchOptions plain = withSms(LowLatencyDispatchOptions.defaults());
     options = load.dtype() == Workload.Wire.BF16 ? plain : plain.quantize(Quantization.PLAIN);
     rows = routing.expertMajor(rank, load.ranks() * load.tokens());
   }
 
-  final LowLatencyDispatch dispatch() {
-    return buffer.lowLatencyDispatch(x, topkIdx, options);
+  @Override
+  void open() {
+    if (operation == Operation.COMBINE) {
+      dispatch();
+      dispatched().event().synchronize();
+    }
   }
 
-  final LowLatencyCombine combine(LowLatencyHandle handle) {
-    Tensor y = filledOnce(buffer.lowLatencyCombineInput(handle, null), rows);
-    return buffer.lowLatencyCombine(y, topkWeights, handle);
+  private void dispatch() {
+    dispatched = buffer.lowLatencyDispatch(x, topkIdx, options);
   }
 
-  /** Dispatch alone. */
-  static final class Dispatch extends LowLatencyRank {
-    Dispatch(Workload load, Routing routing, ProcessGroup group) {
-      super(load, routing, group);
-    }
+  private LowLatencyDispatch dispatched() {
+    return Objects.requireNonNull(dispatched, "a dispatch comes first");
+  }
 
-    @Override
-    void call() {
-      dispatch().close();
-    }
+  private LowLatencyCombine combined() {
+    return Objects.requireNonNull(combined, "issue() comes first");
+  }
 
-    @Override
-    void check() {
-      try (LowLatencyDispatch result = dispatch()) {
-        checkRows(result.x(), rows);
-        int[] counts = new int[load.localExperts()];
-        int rowsPerExpert = load.ranks() * load.tokens();
-        for (int row : rows.index()) {
-          counts[row / rowsPerExpert]++;
-        }
-        require(Arrays.equals(result.count().toInts(), counts), "counts are not the routing's");
+  private Tensor input() {
+    return filledOnce(buffer.lowLatencyCombineInput(dispatched().handle(), null), rows);
+  }
+
+  @Override
+  void prepare() {
+    if (operation == Operation.COMBINE) {
+      y = input();
+    }
+  }
+
+  @Override
+  void issue() {
+    if (operation != Operation.COMBINE) {
+      dispatch();
+    }
+    if (operation != Operation.DISPATCH) {
+      // Of a pair it can be had only now: it belongs to this dispatch.
+      Tensor from = operation == Operation.PAIR ? input() : Objects.requireNonNull(y);
+      combined = buffer.lowLatencyCombine(from, topkWeights, dispatched().handle());
+    }
+  }
+
+  @Override
+  Event event() {
+    return operation == Operation.DISPATCH ? dispatched().event() : combined().event();
+  }
+
+  @Override
+  void release() {
+    if (operation != Operation.DISPATCH) {
+      combined().close();
+    }
+    if (operation != Operation.COMBINE) {
+      dispatched().close();
+    }
+  }
+
+  @Override
+  void compare() {
+    if (operation != Operation.COMBINE) {
+      checkRows(dispatched().x(), rows);
+      int[] counts = new int[load.localExperts()];
+      int rowsPerExpert = load.ranks() * load.tokens();
+      for (int row : rows.index()) {
+        counts[row / rowsPerExpert]++;
       }
+      require(
+          Arrays.equals(read(dispatched().count()).toInts(), counts),
+          "counts are not the routing's");
+    }
+    if (operation != Operation.DISPATCH) {
+      checkSums(combined().combined(), true);
     }
   }
 
-  /** Combine alone, again and again over one open dispatch. */
-  static final class Combine extends LowLatencyRank {
-    private final LowLatencyDispatch dispatched;
-
-    Combine(Workload load, Routing routing, ProcessGroup group) {
-      super(load, routing, group);
-      dispatched = dispatch();
-    }
-
-    @Override
-    void call() {
-      combine(dispatched.handle()).close();
-    }
-
-    @Override
-    void check() {
-      try (LowLatencyCombine result = combine(dispatched.handle())) {
-        checkSums(result.combined(), true);
-      }
-    }
-
-    @Override
-    public void close() {
+  @Override
+  public void close() {
+    if (operation == Operation.COMBINE && dispatched != null) {
       dispatched.close();
-      super.close();
     }
-  }
-
-  /** Dispatch and combine, as in one layer of decoding. */
-  static final class Pair extends LowLatencyRank {
-    Pair(Workload load, Routing routing, ProcessGroup group) {
-      super(load, routing, group);
-    }
-
-    @Override
-    void call() {
-      try (LowLatencyDispatch dispatched = dispatch()) {
-        combine(dispatched.handle()).close();
-      }
-    }
-
-    @Override
-    void check() {
-      try (LowLatencyDispatch dispatched = dispatch()) {
-        checkRows(dispatched.x(), rows);
-        try (LowLatencyCombine result = combine(dispatched.handle())) {
-          checkSums(result.combined(), true);
-        }
-      }
-    }
+    super.close();
   }
 }

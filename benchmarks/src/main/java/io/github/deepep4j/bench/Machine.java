@@ -1,5 +1,7 @@
 package io.github.deepep4j.bench;
 
+import io.github.deepep4j.Ep4j;
+import io.github.deepep4j.tensor.Device;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
@@ -40,6 +42,27 @@ final class Machine {
   /** Runnable threads over the last minute; more than the benchmark's own means a busy machine. */
   static double loadAverage() {
     return ManagementFactory.getOperatingSystemMXBean().getSystemLoadAverage();
+  }
+
+  /** What the library says about each GPU; empty if the run needs none. */
+  static List<String> gpus(boolean wanted) {
+    if (!wanted) {
+      return List.of();
+    }
+    return Ep4j.availability().stream()
+        .filter(status -> status.kind() == Device.Kind.CUDA)
+        .flatMap(status -> status.detail().stream())
+        .filter(line -> line.startsWith("cuda:"))
+        .toList();
+  }
+
+  /** The first GPU's name, for file names. */
+  static String shortGpuName() {
+    for (String gpu : gpus(true)) {
+      String name = gpu.split(",", 2)[0].replaceFirst("cuda:[0-9]+: ", "");
+      return name.toLowerCase(Locale.ROOT).replaceAll("[^a-z0-9]+", "-");
+    }
+    return "no-gpu";
   }
 
   /** For file names. */

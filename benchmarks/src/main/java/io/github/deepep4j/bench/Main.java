@@ -24,6 +24,9 @@ public final class Main {
   /** From JDK 22 on, memory outside the heap is native access. */
   private static final String NATIVE_ACCESS = "--enable-native-access=ALL-UNNAMED";
 
+  /** Where the native libraries are, if not in a jar: for the benchmarks' JVMs, too. */
+  private static final String NATIVES = "deepep4j.native.dir";
+
   private static final List<String> VECTOR_FLAGS = List.of("--add-modules", "jdk.incubator.vector");
 
   private Main() {}
@@ -84,7 +87,8 @@ public final class Main {
         line.commit(),
         line.dirty() ? " with changes" : "",
         loadBefore);
-    Table table = new Table();
+    Machine.gpus(plan.onGpu()).forEach(System.out::println);
+    Table table = new Table(plan.onGpu());
     System.out.print(table.head());
     List<Outcome> outcomes = new ArrayList<>();
     Files.createDirectories(line.log().toAbsolutePath().getParent());
@@ -138,6 +142,10 @@ public final class Main {
   private static List<String> flags(boolean vector) {
     List<String> flags = new ArrayList<>(JVM_FLAGS);
     flags.add(NATIVE_ACCESS);
+    String natives = System.getProperty(NATIVES);
+    if (natives != null) {
+      flags.add("-D" + NATIVES + "=" + natives);
+    }
     if (vector) {
       flags.addAll(VECTOR_FLAGS);
     }
@@ -155,7 +163,7 @@ public final class Main {
         "%s_%s_%s%s_%s"
             .formatted(
                 start.format(DateTimeFormatter.ofPattern("yyyy-MM-dd'T'HHmm", Locale.ROOT)),
-                Machine.shortName(),
+                plan.onGpu() ? Machine.shortGpuName() : Machine.shortName(),
                 line.commit(),
                 line.dirty() ? "-dirty" : "",
                 plan.name());
@@ -163,17 +171,16 @@ public final class Main {
     Path json = line.results().resolve(name + ".json");
     Path svg = line.results().resolve(name + ".svg");
     Files.writeString(json, ResultFile.json(origin, plan, outcomes));
-    Files.writeString(
-        svg,
-        Plot.svg(
-            "DeepEP4J on %s, %d cores, commit %s%s, %s"
-                .formatted(
-                    Machine.cpuModel(),
-                    Machine.cores(),
-                    line.commit(),
-                    line.dirty() ? " with changes" : "",
-                    origin.started().substring(0, 10)),
-            outcomes));
+    String title =
+        "DeepEP4J on %s, commit %s%s, %s"
+            .formatted(
+                plan.onGpu()
+                    ? Machine.shortGpuName()
+                    : Machine.cpuModel() + ", " + Machine.cores() + " cores",
+                line.commit(),
+                line.dirty() ? " with changes" : "",
+                origin.started().substring(0, 10));
+    Files.writeString(svg, plan.onGpu() ? SmPlot.svg(title, outcomes) : Plot.svg(title, outcomes));
     System.out.println("written: " + json + "\n         " + svg);
   }
 }

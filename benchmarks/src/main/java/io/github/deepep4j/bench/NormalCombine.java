@@ -5,11 +5,7 @@ import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.Param;
 
 /** Combine in normal mode. */
-public class NormalCombine extends Collective {
-  /** {@code rank}-major or {@code expert}-major. */
-  @Param("rank")
-  public String order = "";
-
+public class NormalCombine extends Normal {
   /** {@code zerocopy}: the experts wrote into the buffer's region; {@code staged}: copied there. */
   @Param("zerocopy")
   public String input = "";
@@ -25,14 +21,19 @@ public class NormalCombine extends Collective {
         routes,
         group,
         new NormalRank.Combine.Form(
-            Choice.of("order", order, "rank", "expert"),
+            expertMajor(),
             Choice.of("input", input, "staged", "zerocopy"),
             Choice.of("weights", weights, "plain", "weighted")));
   }
 
   @Override
-  Traffic traffic(Workload load, Routing routes) {
-    return Traffic.of(routes, load.combineRowBytes(), order.equals("expert"));
+  long rowBytes(Workload load) {
+    return load.combineRowBytes();
+  }
+
+  @Override
+  boolean waitsOnHost() {
+    return false;
   }
 
   /** One combine of all ranks. */

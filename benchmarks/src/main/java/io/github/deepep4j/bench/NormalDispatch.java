@@ -5,14 +5,10 @@ import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.Param;
 
 /** Dispatch in normal mode, until the rows are there. */
-public class NormalDispatch extends Collective {
+public class NormalDispatch extends Normal {
   /** {@code cached} over a handle, {@code exact} with routing and counts. */
   @Param("cached")
   public String routing = "";
-
-  /** {@code rank}-major or {@code expert}-major. */
-  @Param("rank")
-  public String order = "";
 
   /** {@code borrowed}, or {@code owned}: copied to the caller's tensor. */
   @Param("borrowed")
@@ -25,14 +21,21 @@ public class NormalDispatch extends Collective {
         routes,
         group,
         new NormalRank.Dispatch.Form(
-            Choice.of("order", order, "rank", "expert"),
-            Choice.of("routing", routing, "exact", "cached"),
-            Choice.of("memory", memory, "borrowed", "owned")));
+            expertMajor(), cached(), Choice.of("memory", memory, "borrowed", "owned")));
+  }
+
+  private boolean cached() {
+    return Choice.of("routing", routing, "exact", "cached");
   }
 
   @Override
-  Traffic traffic(Workload load, Routing routes) {
-    return Traffic.of(routes, load.dispatchRowBytes(), order.equals("expert"));
+  long rowBytes(Workload load) {
+    return load.dispatchRowBytes();
+  }
+
+  @Override
+  boolean waitsOnHost() {
+    return !cached();
   }
 
   /** One dispatch of all ranks. */

@@ -6,30 +6,27 @@ import io.github.deepep4j.CombineResult;
 import io.github.deepep4j.DispatchHandle;
 import io.github.deepep4j.DispatchOptions;
 import io.github.deepep4j.DispatchResult;
+import io.github.deepep4j.Event;
 import io.github.deepep4j.group.ProcessGroup;
 import io.github.deepep4j.tensor.DType;
 import io.github.deepep4j.tensor.Tensor;
 import java.util.Arrays;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 
 /** One rank of a normal-mode benchmark: a dispatch has been made, so that there is a handle. */
 abstract class NormalRank extends RankWork {
   final boolean expertMajor;
   final Routing.Rows rows;
   final DispatchOptions dispatchOptions;
-  final DispatchHandle handle;
+  private @Nullable DispatchHandle handle;
 
   NormalRank(Workload load, Routing routing, ProcessGroup group, boolean expertMajor) {
     super(load, routing, group, options(load, expertMajor));
     this.expertMajor = expertMajor;
     this.rows = expertMajor ? routing.expertMajor(rank, 0) : routing.rankMajor(rank);
-    DispatchOptions plain = DispatchOptions.defaults();
+    DispatchOptions plain = withSms(DispatchOptions.defaults());
     this.dispatchOptions = wire(expertMajor ? plain.expertMajor(1) : plain);
-    try (DispatchResult first = buffer.dispatch(x, topkIdx, topkWeights, dispatchOptions)) {
-      handle = first.handle();
-      require(
-          first.numReceived() == rows.count(),
-          first.numReceived() + " rows received instead of " + rows.count());
-    }
   }
 
   private static BufferOptions options(Workload load, boolean expertMajor) {
@@ -38,8 +35,25 @@ abstract class NormalRank extends RankWork {
   }
 
   @Override
+  void open() {
+    try (DispatchResult first = buffer.dispatch(x, topkIdx, topkWeights, dispatchOptions)) {
+      handle = first.handle();
+      require(
+          first.numReceived() == rows.count(),
+          first.numReceived() + " rows received instead of " + rows.count());
+      first.event().synchronize();
+    }
+  }
+
+  final DispatchHandle handle() {
+    return Objects.requireNonNull(handle, "open() comes first");
+  }
+
+  @Override
   public void close() {
-    handle.close();
+    if (handle != null) {
+      handle.close();
+    }
     super.close();
   }
 
@@ -49,14 +63,15 @@ abstract class NormalRank extends RankWork {
     private final DispatchOptions options;
     private final Tensor ownRows;
     private final Tensor ownScales;
+    private @Nullable DispatchResult result;
 
     Dispatch(Workload load, Routing routing, ProcessGroup group, Form form) {
       super(load, routing, group, form.expertMajor());
       this.cached = form.cached();
       long count = form.owned() ? rows.count() : 0;
       DType dtype = load.dtype() == Workload.Wire.BF16 ? DType.BF16 : DType.FP8_E4M3;
-      ownRows = Tensor.zeros(dtype, count, load.hidden());
-      ownScales = Tensor.zeros(DType.FLOAT32, count, load.scaleWords());
+      ownRows = allocate(dtype, count, load.hidden());
+      ownScales = allocate(DType.FLOAT32, count, load.scaleWords());
       options =
           !form.owned()
               ? dispatchOptions
@@ -75,37 +90,40 @@ abstract class NormalRank extends RankWork {
     record Form(boolean expertMajor, boolean cached, boolean owned) {}
 
     @Override
-    void call() {
-      try (DispatchResult result = dispatch()) {
-        end(result);
-      }
+    void issue() {
+      result =
+          cached
+              ? buffer.dispatch(x, handle(), options)
+              : buffer.dispatch(x, topkIdx, topkWeights, options);
     }
 
-    private DispatchResult dispatch() {
-      return cached
-          ? buffer.dispatch(x, handle, options)
-          : buffer.dispatch(x, topkIdx, topkWeights, options);
-    }
-
-    private void end(DispatchResult result) {
-      if (!cached) {
-        result.handle().close();
-      }
+    private DispatchResult result() {
+      return Objects.requireNonNull(result, "issue() comes first");
     }
 
     @Override
-    void check() {
-      try (DispatchResult result = dispatch()) {
-        checkRows(result.x(), rows);
-        if (load.scaleWords() > 0) {
-          checkScales(result.scales());
-        }
-        if (!cached) {
-          require(
-              Arrays.equals(result.sourceToken().toInts(), rows.token()),
-              "source tokens are not those of the rows");
-        }
-        end(result);
+    Event event() {
+      return result().event();
+    }
+
+    @Override
+    void release() {
+      if (!cached) {
+        result().handle().close();
+      }
+      result().close();
+    }
+
+    @Override
+    void compare() {
+      checkRows(result().x(), rows);
+      if (load.scaleWords() > 0) {
+        checkScales(read(result().scales()));
+      }
+      if (!cached) {
+        require(
+            Arrays.equals(read(result().sourceToken()).toInts(), rows.token()),
+            "source tokens are not those of the rows");
       }
     }
 
@@ -126,20 +144,23 @@ abstract class NormalRank extends RankWork {
     }
   }
 
-  /** Combine in its forms. */
+  /** Combine in its forms, into the caller's tensor. */
   static final class Combine extends NormalRank {
     private final boolean zeroCopy;
     private final CombineOptions options;
     private final Tensor staged;
+    private final Tensor sums;
+    private Tensor y;
+    private @Nullable CombineResult result;
 
     Combine(Workload load, Routing routing, ProcessGroup group, Form form) {
       super(load, routing, group, form.expertMajor());
       zeroCopy = form.zeroCopy();
-      options = form.weighted() ? CombineOptions.defaults().weighted() : CombineOptions.defaults();
-      staged = Tensor.zeros(DType.BF16, zeroCopy ? 0 : rows.count(), load.hidden());
-      if (!zeroCopy) {
-        fill(staged, rows);
-      }
+      sums = allocate(DType.BF16, load.tokens(), load.hidden());
+      CombineOptions plain = withSms(CombineOptions.defaults()).into(sums);
+      options = form.weighted() ? plain.weighted() : plain;
+      staged = allocate(DType.BF16, zeroCopy ? 0 : rows.count(), load.hidden());
+      y = staged;
     }
 
     /**
@@ -152,28 +173,38 @@ abstract class NormalRank extends RankWork {
     record Form(boolean expertMajor, boolean zeroCopy, boolean weighted) {}
 
     @Override
-    void call() {
-      combine().close();
-    }
-
-    private CombineResult combine() {
-      Tensor y = zeroCopy ? filledOnce(buffer.combineInput(handle, null), rows) : staged;
-      return buffer.combine(y, handle, options);
+    void prepare() {
+      y = filledOnce(zeroCopy ? buffer.combineInput(handle(), null) : staged, rows);
     }
 
     @Override
-    void check() {
-      if (!zeroCopy) {
-        fill(staged, rows);
-      }
-      try (CombineResult result = combine()) {
-        checkSums(result.combined(), expertMajor);
-      }
+    void issue() {
+      result = buffer.combine(y, handle(), options);
+    }
+
+    private CombineResult result() {
+      return Objects.requireNonNull(result, "issue() comes first");
+    }
+
+    @Override
+    Event event() {
+      return result().event();
+    }
+
+    @Override
+    void release() {
+      result().close();
+    }
+
+    @Override
+    void compare() {
+      checkSums(result().combined(), expertMajor);
     }
 
     @Override
     public void close() {
       staged.close();
+      sums.close();
       super.close();
     }
   }

@@ -20,6 +20,60 @@ record Plan(String name, List<Case> cases, int forks, int warmups, int iteration
     return new Plan("quick", common(), 1, 4, 8, 250);
   }
 
+  /**
+   * On GPUs: the forms that have a target, over multiprocessors and ranks, and the other forms
+   * beside them; a few minutes.
+   *
+   * @param everything else only what has a target
+   */
+  static Plan gpu(boolean everything) {
+    List<Case> cases = new ArrayList<>();
+    Case dispatch = onGpu(dispatch("cached", "rank", "borrowed"));
+    Case combine = onGpu(combine("rank", "zerocopy", "plain"));
+    List<Case> targets = List.of(dispatch, dispatch.with("dtype", "fp8"), combine);
+    if (everything) {
+      for (String ranks : List.of("2", "4")) {
+        for (Case target : targets) {
+          cases.addAll(target.with("ranks", ranks).withEach("sms", List.of("8", "12", "24")));
+        }
+      }
+      cases.addAll(besideTargets());
+      cases.add(dispatch.with("ranks", "1"));
+      cases.add(combine.with("ranks", "1"));
+    } else {
+      cases.addAll(targets);
+      cases.add(dispatch.with("sms", "8"));
+      cases.add(combine.with("sms", "12"));
+      targets.forEach(target -> cases.add(target.with("ranks", "4")));
+      cases.add(onGpu(dispatch("exact", "rank", "borrowed")));
+    }
+    return new Plan(everything ? "gpu" : "gpu-quick", cases, 1, 2, 5, 150);
+  }
+
+  private static List<Case> besideTargets() {
+    List<Case> cases = new ArrayList<>();
+    for (Case one :
+        List.of(
+            dispatch("exact", "rank", "borrowed"),
+            dispatch("cached", "rank", "owned"),
+            dispatch("cached", "rank", "borrowed").with("dtype", "fp8cast"),
+            dispatch("cached", "expert", "borrowed"),
+            dispatch("exact", "expert", "borrowed"),
+            combine("rank", "staged", "plain"),
+            combine("expert", "zerocopy", "plain"),
+            combine("expert", "zerocopy", "weighted"))) {
+      cases.add(onGpu(one));
+    }
+    return cases;
+  }
+
+  private static Case onGpu(Case one) {
+    return one.with("backend", "cuda")
+        .with("tokens", "4096")
+        .with("experts", "256")
+        .with("sms", "24");
+  }
+
   /** All forms, more sizes, three JVMs each: about half an hour on two cores. */
   static Plan full() {
     List<Case> cases = new ArrayList<>(common());
@@ -44,8 +98,8 @@ record Plan(String name, List<Case> cases, int forks, int warmups, int iteration
     return new Plan("full", cases, 3, 5, 10, 300);
   }
 
-  /** Seconds: does the harness work? Its numbers mean nothing. */
-  static Plan smoke() {
+  /** Seconds: does the harness work? Its numbers mean nothing. Low latency is not on GPUs yet. */
+  static Plan smoke(boolean onGpu) {
     List<Case> cases = new ArrayList<>();
     for (Case one :
         List.of(
@@ -54,12 +108,16 @@ record Plan(String name, List<Case> cases, int forks, int warmups, int iteration
             combine("rank", "staged", "plain").with("arithmetic", "scalar"),
             combine("expert", "zerocopy", "weighted"),
             lowLatency("pair").with("dtype", "fp8cast"))) {
-      cases.add(
-          one.with("tokens", "13")
-              .with("hidden", "256")
-              .with("topk", "3")
-              .with("experts", "12")
-              .with("ranks", "3"));
+      if (!onGpu || !one.isLowLatency()) {
+        cases.add(
+            one.with("tokens", "13")
+                .with("hidden", "256")
+                .with("topk", "3")
+                .with("experts", "12")
+                .with("ranks", "3")
+                .with("backend", onGpu ? "cuda" : "cpu")
+                .with("sms", onGpu ? "4" : "0"));
+      }
     }
     return new Plan("smoke", cases, 1, 1, 1, 50);
   }
@@ -94,6 +152,11 @@ record Plan(String name, List<Case> cases, int forks, int warmups, int iteration
 
   private static Case lowLatency(String operation) {
     return Case.of(LowLatency.class, "operation", operation);
+  }
+
+  /** Whether it runs on GPUs. */
+  boolean onGpu() {
+    return cases.get(0).onGpu();
   }
 
   Plan withCases(List<Case> chosen) {

@@ -52,7 +52,8 @@ final class Plot {
     for (Outcome outcome : outcomes) {
       most =
           Math.max(
-              most, Math.max(outcome.get(MeterProfiler.MOVED), outcome.get(MeterProfiler.COPY)));
+              most,
+              Math.max(outcome.get(MeterProfiler.MOVED), outcome.get(MeterProfiler.PLAIN_COPY)));
     }
     panel(
         "Throughput of the bytes that each form moves; at the right its ratio to the copy",
@@ -64,13 +65,13 @@ final class Plot {
       Outcome outcome = outcomes.get(i);
       int y = label(outcomes, i);
       bar(y, outcome.get(MeterProfiler.MOVED));
-      mark(y, outcome.get(MeterProfiler.COPY));
+      mark(y, outcome.get(MeterProfiler.PLAIN_COPY));
       text(
           WIDTH - RIGHT + 12,
           y + 4,
           "start",
           12,
-          String.format(Locale.ROOT, "%.2f ×", outcome.get(MeterProfiler.RATIO)));
+          String.format(Locale.ROOT, "%.2f ×", outcome.get(MeterProfiler.TO_PLAIN_COPY)));
     }
     top += panelHeight(outcomes);
   }
@@ -179,7 +180,7 @@ final class Plot {
   }
 
   /** 1, 2 or 5 times a power of ten, so that an axis has four to ten steps. */
-  private static double step(double most) {
+  static double step(double most) {
     double power = Math.pow(10, Math.floor(Math.log10(most)));
     double leading = most / power;
     return leading < 2 ? power / 5 : leading < 5 ? power / 2 : power;
@@ -191,7 +192,7 @@ final class Plot {
         x, y, anchor, size, escaped(words));
   }
 
-  private static String escaped(String words) {
+  static String escaped(String words) {
     return words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;");
   }
 

@@ -81,6 +81,11 @@ final class RankTeam implements AutoCloseable {
     return nanos;
   }
 
+  /** Number of ranks. */
+  int size() {
+    return size;
+  }
+
   /** Bytes of Java heap that the ranks' threads have allocated so far, the calling one included. */
   long allocatedBytes() {
     long[] ids = new long[size];

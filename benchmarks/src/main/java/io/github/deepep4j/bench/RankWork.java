@@ -2,10 +2,13 @@ package io.github.deepep4j.bench;
 
 import io.github.deepep4j.Buffer;
 import io.github.deepep4j.BufferOptions;
+import io.github.deepep4j.CallOptions;
+import io.github.deepep4j.DeviceMemory;
 import io.github.deepep4j.DispatchOptions;
+import io.github.deepep4j.Event;
+import io.github.deepep4j.Stream;
 import io.github.deepep4j.group.ProcessGroup;
 import io.github.deepep4j.tensor.DType;
-import io.github.deepep4j.tensor.Device;
 import io.github.deepep4j.tensor.Tensor;
 import java.time.Duration;
 import java.util.Arrays;
@@ -14,7 +17,8 @@ import java.util.Set;
 
 /**
  * One rank of a benchmark: its buffer, its inputs, and the operation that is measured. Every method
- * runs on the rank's thread; all but {@link #close} are collective.
+ * runs on the rank's thread. Steps that copy to or from a device and steps that wait for other
+ * ranks are apart, so that the ranks can do each together.
  */
 abstract class RankWork implements AutoCloseable {
   /** Salt of the inputs that are measured. */
@@ -34,25 +38,24 @@ abstract class RankWork implements AutoCloseable {
   final Tensor topkIdx;
   final Tensor topkWeights;
   private final Set<Long> filled = new HashSet<>();
+  private long issueNanos;
   Pattern pattern;
 
+  /** Makes the buffer, together with the other ranks, and the inputs. */
   RankWork(Workload load, Routing routing, ProcessGroup group, BufferOptions options) {
     this.load = load;
     this.routing = routing;
     this.rank = group.rank();
     this.buffer =
-        Buffer.builder(group)
-            .options(options.timeout(TIMEOUT))
-            .device(load.backend().equals("cpu") ? Device.cpu() : Device.cuda(rank))
-            .build();
+        Buffer.builder(group).options(options.timeout(TIMEOUT)).device(load.deviceOf(rank)).build();
     buffer.warmUp();
     boolean given = load.dtype() == Workload.Wire.FP8;
-    x = Tensor.allocate(given ? DType.FP8_E4M3 : DType.BF16, load.tokens(), load.hidden());
-    scales = Tensor.allocate(DType.FLOAT32, load.tokens(), given ? load.scaleWords() : 0);
-    topkIdx = Tensor.copyOf(routing.topkIdx(rank), load.tokens(), load.topk());
+    x = allocate(given ? DType.FP8_E4M3 : DType.BF16, load.tokens(), load.hidden());
+    scales = allocate(DType.FLOAT32, load.tokens(), given ? load.scaleWords() : 0);
+    topkIdx = placed(Tensor.copyOf(routing.topkIdx(rank), load.tokens(), load.topk()));
     float[] ones = new float[load.tokens() * load.topk()];
     Arrays.fill(ones, 1f);
-    topkWeights = Tensor.copyOf(ones, load.tokens(), load.topk());
+    topkWeights = placed(Tensor.copyOf(ones, load.tokens(), load.topk()));
     pattern = new Pattern(load, MEASURED);
     fillInput();
   }
@@ -64,28 +67,97 @@ abstract class RankWork implements AutoCloseable {
         .maxExpertAlignment(1);
   }
 
-  /** The operation that is measured: called again and again. */
-  abstract void call();
+  /** What comes once before the first operation; collective. */
+  void open() {}
 
-  /** One more call, with its result compared with the closed form. */
-  abstract void check();
+  /** What comes before each operation and is no part of it; collective. */
+  void prepare() {}
 
-  /** Changes the inputs and checks. */
-  final void verify() {
+  /** The operation that is measured; collective. Its result stays open. */
+  abstract void issue();
+
+  /** Marks the end of the open result's work. */
+  abstract Event event();
+
+  /** Compares the open result with the closed form. */
+  abstract void compare();
+
+  /** Closes the open result. */
+  abstract void release();
+
+  /** One operation until its result is complete and closed. */
+  final void call() {
+    prepare();
+    long begin = System.nanoTime();
+    issue();
+    issueNanos = System.nanoTime() - begin;
+    finish();
+  }
+
+  /** What the last {@link #call} took on the host to be issued. */
+  final long issueNanos() {
+    return issueNanos;
+  }
+
+  /** Waits for the open result and closes it. */
+  final void finish() {
+    await();
+    release();
+  }
+
+  /** Waits for the open result. */
+  final void await() {
+    event().synchronize();
+  }
+
+  /** Changes the inputs; no operation is under way. */
+  final void change() {
     pattern = new Pattern(load, CHECKED);
     filled.clear();
     fillInput();
-    check();
   }
 
   private void fillInput() {
+    Tensor rows = hostOf(x);
+    Tensor rowScales = hostOf(scales);
     for (int token = 0; token < load.tokens(); token++) {
-      Tensor row = x.rows(token, token + 1);
+      Tensor row = rows.rows(token, token + 1);
       if (load.dtype() == Workload.Wire.FP8) {
         row.copyFrom(pattern.fp8(rank, token));
-        scales.rows(token, token + 1).copyFrom(pattern.scales(rank, token));
+        rowScales.rows(token, token + 1).copyFrom(pattern.scales(rank, token));
       } else {
         row.copyFrom(pattern.bf16(rank, token, 1));
+      }
+    }
+    place(rows, x);
+    place(rowScales, scales);
+  }
+
+  /** Memory of the rank's device. */
+  final Tensor allocate(DType dtype, long... shape) {
+    return DeviceMemory.allocate(buffer.device(), dtype, shape);
+  }
+
+  /** The same values on the rank's device; takes the tensor over. */
+  private Tensor placed(Tensor host) {
+    if (buffer.device().isCpu()) {
+      return host;
+    }
+    try (host) {
+      return DeviceMemory.copyOf(host, buffer.device());
+    }
+  }
+
+  /** Host memory to prepare a tensor's values in: itself, where it is the host's. */
+  private static Tensor hostOf(Tensor tensor) {
+    return tensor.device().isCpu() ? tensor : Tensor.zeros(tensor.dtype(), tensor.shape());
+  }
+
+  /** Brings prepared values where they belong. */
+  private static void place(Tensor host, Tensor tensor) {
+    if (!tensor.device().isCpu()) {
+      try (host) {
+        DeviceMemory.copy(host, tensor);
       }
     }
   }
@@ -97,6 +169,16 @@ abstract class RankWork implements AutoCloseable {
       case FP8 -> options.scales(scales);
       case FP8_CAST -> options.quantize(io.github.deepep4j.Quantization.PLAIN);
     };
+  }
+
+  /** The call's options with the benchmark's number of multiprocessors. */
+  final <S extends CallOptions<S>> S withSms(S options) {
+    return load.sms() > 0 ? options.numSms(load.sms()) : options;
+  }
+
+  /** Where the operation runs. */
+  final Stream stream() {
+    return buffer.stream();
   }
 
   /**
@@ -114,16 +196,26 @@ abstract class RankWork implements AutoCloseable {
   }
 
   final void fill(Tensor y, Routing.Rows rows) {
-    Tensor flat = flat(y);
+    Tensor host = hostOf(y);
+    Tensor flat = flat(host);
     for (int i = 0; i < rows.count(); i++) {
       int row = rows.index()[i];
       flat.rows(row, row + 1).copyFrom(pattern.bf16(rows.rank()[i], rows.token()[i], 1));
     }
+    if (!y.device().isCpu()) {
+      DeviceMemory.synchronize(stream()); // its last readers
+    }
+    place(host, y);
+  }
+
+  /** A device's values, to be compared; itself, where it is the host's. */
+  final Tensor read(Tensor tensor) {
+    return tensor.device().isCpu() ? tensor : DeviceMemory.toHost(tensor);
   }
 
   /** Rows that a dispatch delivered. */
   final void checkRows(Tensor received, Routing.Rows rows) {
-    Tensor flat = flat(received);
+    Tensor flat = flat(read(received));
     for (int i = 0; i < rows.count(); i++) {
       int row = rows.index()[i];
       int source = rows.rank()[i];
@@ -139,11 +231,11 @@ abstract class RankWork implements AutoCloseable {
 
   /** Sums that a combine returned: each token's row times the number of rows that it had. */
   final void checkSums(Tensor combined, boolean perExpert) {
+    Tensor sums = read(combined);
     for (int token = 0; token < load.tokens(); token++) {
       int terms = perExpert ? load.topk() : routing.ranksOf(rank, token);
       require(
-          Arrays.equals(
-              combined.rows(token, token + 1).toShorts(), pattern.bf16(rank, token, terms)),
+          Arrays.equals(sums.rows(token, token + 1).toShorts(), pattern.bf16(rank, token, terms)),
           "the sum of token " + token + " is not " + terms + " times its row");
     }
   }

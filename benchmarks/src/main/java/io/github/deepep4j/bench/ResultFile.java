@@ -48,6 +48,8 @@ final class ResultFile {
         + (", \"cores\": " + Machine.cores())
         + (", \"memoryGiB\": " + number(Machine.memoryGiB()))
         + (", \"os\": " + text(Machine.operatingSystem()))
+        + (", \"gpus\": " + texts(Machine.gpus(plan.onGpu())))
+        + (plan.onGpu() ? ", \"l2\": \"not flushed\"" : "")
         + (", \"loadAverageBefore\": " + number(origin.loadBefore()))
         + (", \"loadAverageAfter\": " + number(Machine.loadAverage()) + "},\n")
         + ("  \"jdk\": " + text(Machine.jdk()) + ",\n")
@@ -69,19 +71,11 @@ final class ResultFile {
               ? parameter.getValue()
               : text(parameter.getValue()));
     }
-    for (String name :
-        List.of(
-            MeterProfiler.P50,
-            MeterProfiler.P90,
-            MeterProfiler.P99,
-            MeterProfiler.PER_TOKEN_RANK,
-            MeterProfiler.PER_TOKEN_EXPERT,
-            MeterProfiler.MOVED,
-            MeterProfiler.COPY,
-            MeterProfiler.RATIO,
-            MeterProfiler.RATIO_OF_BEST,
-            MeterProfiler.HEAP)) {
-      line.append(", ").append(text(name)).append(": ").append(number(outcome.get(name)));
+    for (String name : MeterProfiler.ALL) {
+      double value = outcome.get(name);
+      if (!Double.isNaN(value)) {
+        line.append(", ").append(text(name)).append(": ").append(number(value));
+      }
     }
     return line.append('}').toString();
   }

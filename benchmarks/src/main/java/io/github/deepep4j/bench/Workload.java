@@ -1,9 +1,11 @@
 package io.github.deepep4j.bench;
 
+import io.github.deepep4j.tensor.Device;
+
 /**
  * Sizes of one measurement, the same on all ranks.
  *
- * @param backend {@code cpu} or {@code cuda}
+ * @param place where it runs
  * @param ranks n
  * @param tokens tokens of each rank
  * @param hidden elements of a row
@@ -11,8 +13,22 @@ package io.github.deepep4j.bench;
  * @param experts experts over all ranks
  * @param dtype how rows travel
  */
-record Workload(
-    String backend, int ranks, int tokens, int hidden, int topk, int experts, Wire dtype) {
+record Workload(Place place, int ranks, int tokens, int hidden, int topk, int experts, Wire dtype) {
+  Workload {
+    if (place.cuda() && ranks % place.devices() != 0) {
+      throw new IllegalArgumentException(
+          ranks + " ranks can't share " + place.devices() + " devices evenly");
+    }
+  }
+
+  /**
+   * Where ranks run.
+   *
+   * @param cuda on GPUs; else on the CPU
+   * @param devices number of GPUs: rank r is on r modulo it
+   * @param sms multiprocessors of each rank; 0 for the library's choice
+   */
+  record Place(boolean cuda, int devices, int sms) {}
 
   /** How a dispatched row travels. */
   enum Wire {
@@ -37,6 +53,19 @@ record Workload(
       }
       throw new IllegalArgumentException("dtype must be bf16, fp8 or fp8cast: " + text);
     }
+  }
+
+  Device deviceOf(int rank) {
+    return place.cuda() ? Device.cuda(rank % place.devices()) : Device.cpu();
+  }
+
+  int sms() {
+    return place.sms();
+  }
+
+  /** Ranks that share a GPU. */
+  int ranksPerDevice() {
+    return ranks / place.devices();
   }
 
   int localExperts() {
