@@ -41,7 +41,7 @@ final class CharModel {
                   shape.balance()),
               experts.layer(layer, shape, parameters),
               shards.rows(),
-              shape.hidden()));
+              experts.lowLatency()));
     }
     norm = new RmsNorm(parameters.denseOnes("final norm", shape.hidden()), shards);
     head = new Linear(parameters.dense("head", shape.hidden(), shape.vocabulary()), shards);
@@ -58,8 +58,10 @@ final class CharModel {
    * @param first the rank's first expert
    * @param count experts of this rank
    * @param clock told how long dispatch and combine take
+   * @param lowLatency whether the buffer has low-latency mode
    */
-  record Experts(Buffer buffer, int first, int count, CommunicationClock clock) {
+  record Experts(
+      Buffer buffer, int first, int count, CommunicationClock clock, boolean lowLatency) {
     MoeLayer layer(int layer, ModelShape shape, ParameterStore parameters) {
       List<Expert> experts = new ArrayList<>();
       for (int e = first; e < first + count; e++) {
@@ -110,7 +112,7 @@ final class CharModel {
   }
 
   /**
-   * Logits of what follows each context, with the low-latency calls. Collective.
+   * Logits of what follows each context, with the low-latency calls if there are. Collective.
    *
    * @return {@code [contexts][vocabulary]}
    */

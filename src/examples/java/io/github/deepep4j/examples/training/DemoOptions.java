@@ -44,6 +44,7 @@ final class DemoOptions {
           new Spec("root", ".", "DIR", "where LICENSE, *.md and docs/*.md are"),
           new Spec("report", "report", "DIR", "where charts and the HTML page go"),
           new Spec("backend", "cpu", "cpu|cuda", "where dispatch and combine run"),
+          new Spec("devices", "1", "N", "GPUs: rank r is on GPU r modulo N"),
           new Spec("progress", "lines", "bar|lines", "how to show progress"),
           new Spec("processes", "", "", "the ranks are processes, started by scripts/launch.sh"),
           new Spec("help", "", "", "this text"));
@@ -57,6 +58,7 @@ final class DemoOptions {
   private final long seed;
   private final double learningRate;
   private final int sample;
+  private final int devices;
 
   /**
    * Reads a command line.
@@ -80,6 +82,7 @@ final class DemoOptions {
     tokens = integer("tokens", 1, 65_536);
     seed = integer("seed", 0, Integer.MAX_VALUE);
     sample = integer("sample", 1, 100_000);
+    devices = integer("devices", 1, MAX_RANKS);
     learningRate = number("learning-rate", 1e-9, 1);
     require("hidden", shape.hidden() % 8 == 0, "must be a multiple of 8");
     require("experts", shape.experts() % ranks == 0, "must be a multiple of the ranks " + ranks);
@@ -230,6 +233,20 @@ final class DemoOptions {
 
   boolean cuda() {
     return value("backend").equals("cuda");
+  }
+
+  int devices() {
+    return devices;
+  }
+
+  /** Whether the backend has low-latency mode, to generate text with. */
+  boolean lowLatency() {
+    return !cuda();
+  }
+
+  /** The calls that text is generated with, in words. */
+  String generatedWith() {
+    return lowLatency() ? "the low-latency calls" : "the calls of training";
   }
 
   boolean bar() {

@@ -5,15 +5,22 @@ final class MoeBlock {
   private final RmsNorm norm;
   private final TopTwoGate gate;
   private final MoeLayer experts;
+  private final boolean lowLatency;
   private final float[][] normalised;
   private final float[][] moved; // what the experts add, and later its gradient's way back
 
-  MoeBlock(RmsNorm norm, TopTwoGate gate, MoeLayer experts, int rows, int hidden) {
+  /**
+   * Makes a block for {@code rows} tokens.
+   *
+   * @param lowLatency whether the experts' buffer has low-latency mode, to generate with
+   */
+  MoeBlock(RmsNorm norm, TopTwoGate gate, MoeLayer experts, int rows, boolean lowLatency) {
     this.norm = norm;
     this.gate = gate;
     this.experts = experts;
-    this.normalised = new float[rows][hidden];
-    this.moved = new float[rows][hidden];
+    this.lowLatency = lowLatency;
+    this.normalised = new float[rows][norm.width()];
+    this.moved = new float[rows][norm.width()];
   }
 
   /**
@@ -41,12 +48,17 @@ final class MoeBlock {
     norm.addBackward(saved.x(), moved, gradient);
   }
 
-  /** Forward of a few rows in place, with the low-latency calls. */
+  /** Forward of a few rows in place. */
   void generate(float[][] x) {
     float[][] rows = new float[x.length][x[0].length];
     norm.forward(x, rows);
     float[][] added = new float[x.length][x[0].length];
-    experts.generate(rows, gate.forward(rows), added);
+    Routing routing = gate.forward(rows);
+    if (lowLatency) {
+      experts.generate(rows, routing, added);
+    } else {
+      experts.generateInNormalMode(rows, routing, added);
+    }
     add(x, added, x);
   }
 

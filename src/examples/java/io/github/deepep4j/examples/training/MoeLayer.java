@@ -35,12 +35,14 @@ final class MoeLayer {
   private final List<Expert> experts; // of this rank
   private final int hidden;
   private final CommunicationClock clock;
+  private final BufferMemory memory;
 
   MoeLayer(Buffer buffer, List<Expert> experts, int hidden, CommunicationClock clock) {
     this.buffer = buffer;
     this.experts = experts;
     this.hidden = hidden;
     this.clock = clock;
+    this.memory = new BufferMemory(buffer);
   }
 
   /**
@@ -87,22 +89,27 @@ final class MoeLayer {
   }
 
   private Saved dispatch(float[][] x, Routing routing) {
-    try (Tensor tokens = Tensor.copyOf(Bf16.pack(x), x.length, hidden);
-        Tensor topkIdx = Tensor.copyOf(routing.experts(), x.length, Routing.TOPK);
-        Tensor topkWeights = Tensor.copyOf(routing.weights(), x.length, Routing.TOPK);
+    try (Tensor tokens = tokens(x);
+        Tensor topkIdx = memory.place(Tensor.copyOf(routing.experts(), x.length, Routing.TOPK));
+        Tensor topkWeights =
+            memory.place(Tensor.copyOf(routing.weights(), x.length, Routing.TOPK));
         DispatchResult result =
             clock.dispatch(() -> buffer.dispatch(tokens, topkIdx, topkWeights, BY_EXPERT))) {
       // The result's memory goes back to the buffer here, so the rows are copied out; the handle
       // lives on.
-      float[][] rows = Bf16.unpack(result.x().toShorts(), hidden);
+      float[][] rows = Bf16.unpack(memory.read(result.x(), Tensor::toShorts), hidden);
       return new Saved(
           result.handle(),
-          result.expertOffsets().toInts(),
-          result.weight().toFloats(),
+          memory.read(result.expertOffsets(), Tensor::toInts),
+          memory.read(result.weight(), Tensor::toFloats),
           rows,
           new float[rows.length][experts.get(0).innerWidth()],
           new float[rows.length][hidden]);
     }
+  }
+
+  private Tensor tokens(float[][] rows) {
+    return memory.place(Tensor.copyOf(Bf16.pack(rows), rows.length, hidden));
   }
 
   /**
@@ -122,7 +129,7 @@ final class MoeLayer {
       for (int e = 0; e < experts.size(); e++) {
         experts.get(e).backward(saved.rows(e), dy, dRows);
       }
-      try (Tensor backWithRows = Tensor.copyOf(dWeights, dWeights.length)) {
+      try (Tensor backWithRows = memory.place(Tensor.copyOf(dWeights, dWeights.length))) {
         return combine(dRows, saved, CombineOptions.defaults().topkWeights(backWithRows), dx);
       }
     }
@@ -130,43 +137,52 @@ final class MoeLayer {
 
   /** Sends the tokens' gradients where their rows went: the backward of combine. */
   private float[][] cachedDispatch(float[][] dOut, DispatchHandle handle) {
-    try (Tensor gradient = Tensor.copyOf(Bf16.pack(dOut), dOut.length, hidden);
+    try (Tensor gradient = tokens(dOut);
         DispatchResult result =
             clock.dispatch(() -> buffer.dispatch(gradient, handle, DispatchOptions.defaults()))) {
-      return Bf16.unpack(result.x().toShorts(), hidden);
+      return Bf16.unpack(memory.read(result.x(), Tensor::toShorts), hidden);
     }
   }
 
   /** Sums the rows of each token into out; returns the weights that went with them, if any. */
   private float[] combine(float[][] rows, Saved saved, CombineOptions options, float[][] out) {
-    Tensor y = buffer.combineInput(saved.handle(), null).copyFrom(Bf16.pack(rows));
+    Tensor y = memory.write(Bf16.pack(rows), buffer.combineInput(saved.handle(), null));
     try (CombineResult result = clock.combine(() -> buffer.combine(y, saved.handle(), options))) {
-      Bf16.unpack(result.combined().toShorts(), out);
-      return options.topkWeights() == null ? new float[0] : result.topkWeights().toFloats();
+      Bf16.unpack(memory.read(result.combined(), Tensor::toShorts), out);
+      return options.topkWeights() == null
+          ? new float[0]
+          : memory.read(result.topkWeights(), Tensor::toFloats);
     }
   }
 
   /** Forward alone, with the low-latency calls: for the few tokens of a step of generation. */
   void generate(float[][] x, Routing routing, float[][] out) {
-    try (Tensor tokens = Tensor.copyOf(Bf16.pack(x), x.length, hidden);
-        Tensor topkIdx = Tensor.copyOf(routing.experts(), x.length, Routing.TOPK);
-        Tensor topkWeights = Tensor.copyOf(routing.weights(), x.length, Routing.TOPK);
+    try (Tensor tokens = tokens(x);
+        Tensor topkIdx = memory.place(Tensor.copyOf(routing.experts(), x.length, Routing.TOPK));
+        Tensor topkWeights =
+            memory.place(Tensor.copyOf(routing.weights(), x.length, Routing.TOPK));
         LowLatencyDispatch result =
             clock.dispatch(() -> buffer.lowLatencyDispatch(tokens, topkIdx))) {
       Tensor y = buffer.lowLatencyCombineInput(result.handle(), null);
-      int[] count = result.count().toInts();
+      int[] count = memory.read(result.count(), Tensor::toInts);
       for (int e = 0; e < experts.size(); e++) {
-        float[][] rows = Bf16.unpack(rowsOf(result.x(), e, count[e]).toShorts(), hidden);
+        float[][] rows =
+            Bf16.unpack(memory.read(rowsOf(result.x(), e, count[e]), Tensor::toShorts), hidden);
         float[][] inner = new float[rows.length][experts.get(e).innerWidth()];
         float[][] outputs = new float[rows.length][hidden];
         experts.get(e).forward(rows, inner, outputs, 0, rows.length);
-        rowsOf(y, e, count[e]).copyFrom(Bf16.pack(outputs));
+        memory.write(Bf16.pack(outputs), rowsOf(y, e, count[e]));
       }
       try (LowLatencyCombine sums =
           clock.combine(() -> buffer.lowLatencyCombine(y, topkWeights, result.handle()))) {
-        Bf16.unpack(sums.combined().toShorts(), out);
+        Bf16.unpack(memory.read(sums.combined(), Tensor::toShorts), out);
       }
     }
+  }
+
+  /** The same with the calls of training, for a buffer without low-latency mode. */
+  void generateInNormalMode(float[][] x, Routing routing, float[][] out) {
+    forward(x, routing, out).handle().close();
   }
 
   /** The first rows of one expert in a tensor {@code [localExperts, n·M, hidden]}. */

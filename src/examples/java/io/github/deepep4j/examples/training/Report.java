@@ -22,24 +22,44 @@ final class Report {
   private final TrainingRun parallel;
   private final TrainingRun single;
   private final Agreement agreement;
+  private final String generatedWith;
 
-  Report(TrainingRun parallel, TrainingRun single, Agreement agreement) {
+  /**
+   * Makes a report.
+   *
+   * @param generatedWith the calls that text was generated with, in words
+   */
+  Report(TrainingRun parallel, TrainingRun single, Agreement agreement, String generatedWith) {
     this.parallel = parallel;
     this.single = single;
     this.agreement = agreement;
+    this.generatedWith = generatedWith;
   }
 
   /**
-   * Writes {@code loss.png}, {@code expert-load.png} and {@code index.html}.
+   * Writes {@code loss.png}, {@code expert-load.png} and {@code index.html}. A Java runtime without
+   * java.desktop, as a GPU host may have, can't draw: then the page has no charts.
    *
    * @param introduction what was trained on what, one line each
    * @return the page
    */
   Path write(Path directory, String introduction) throws IOException {
     Files.createDirectories(directory);
-    Charts.loss(parallel, single, directory.resolve("loss.png"));
-    Charts.load(parallel, directory.resolve("expert-load.png"));
+    if (canDraw()) {
+      Charts.loss(parallel, single, directory.resolve("loss.png"));
+      Charts.load(parallel, directory.resolve("expert-load.png"));
+    }
     return Files.writeString(directory.resolve("index.html"), html(introduction));
+  }
+
+  private static boolean canDraw() {
+    return ModuleLayer.boot().findModule("java.desktop").isPresent();
+  }
+
+  private static String chart(String file, String alternative) {
+    return canDraw()
+        ? "<img src=\"" + file + "\" alt=\"" + alternative + "\">"
+        : "<p>No chart: this Java runtime has no java.desktop.</p>";
   }
 
   private String html(String introduction) {
@@ -61,12 +81,12 @@ final class Report {
         %s
         <p>Times in dispatch and combine are parts of the ranks' time in the training loop; waiting
         for other ranks is part of them. It is long where ranks share a core.</p>
-        <img src="loss.png" alt="Training loss over steps, both runs">
+        %s
         <h2>Expert load</h2>
         <p>With even load each of a layer's %d experts gets %.2f %% of the choices.</p>
-        <img src="expert-load.png" alt="Share of choices of each expert over steps">
+        %s
         <h2>Generated text</h2>
-        <p>One text per rank, written through the low-latency calls. Grey: what was given.</p>
+        <p>One text per rank, written through %s. Grey: what was given.</p>
         %s</body>
         </html>
         """
@@ -76,8 +96,11 @@ final class Report {
             agreement.holds() ? "holds" : "fails",
             escape(agreement.sentence()),
             table(),
+            chart("loss.png", "Training loss over steps, both runs"),
             parallel.load()[0][0].length,
             100.0 / parallel.load()[0][0].length,
+            chart("expert-load.png", "Share of choices of each expert over steps"),
+            generatedWith,
             samples());
   }
 

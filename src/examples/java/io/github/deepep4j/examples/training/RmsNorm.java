@@ -12,6 +12,11 @@ final class RmsNorm {
     this.shards = shards;
   }
 
+  /** Width of a row. */
+  int width() {
+    return gain.value()[0].length;
+  }
+
   /** Any number of rows. */
   void forward(float[][] x, float[][] y) {
     float[] g = gain.value()[0];
