@@ -119,8 +119,18 @@ typedef struct ep4j_device {
   int32_t driver_version;  /* of CUDA, 1000 * major + 10 * minor */
   int32_t runtime_version; /* of CUDA, the one in this library */
   int32_t has_bulk_copy;   /* whether rows can go through the bulk-copy engine */
+  int32_t shared_bytes;    /* shared memory that one block may have */
+  int32_t is_shared;       /* whether processes share it through NVIDIA MPS */
   uint64_t total_bytes;
 } ep4j_device;
+
+/* How one device reaches another's memory. */
+typedef struct ep4j_link {
+  uint64_t struct_size;
+  int32_t has_access;  /* loads and stores work; without it no two ranks may use these devices */
+  int32_t has_atomics; /* so does every atomic operation: NVLink, not PCIe */
+  int32_t rank;        /* relative speed, 0 is the fastest of this machine */
+} ep4j_link;
 
 /* What a buffer is made for; equal on all ranks but for rank and device. */
 typedef struct ep4j_buffer_config {
@@ -323,6 +333,9 @@ EP4J_API ep4j_status ep4j_device_count(int32_t* count);
 
 /* Describes a device. */
 EP4J_API ep4j_status ep4j_device_info(int32_t device, ep4j_device* info);
+
+/* How device reaches the memory of peer; both exist. */
+EP4J_API ep4j_status ep4j_link_info(int32_t device, int32_t peer, ep4j_link* link);
 
 /* Bytes that a region needs for a form; needs no device. */
 EP4J_API ep4j_status ep4j_region_bytes(const ep4j_region_form* form, int32_t num_ranks,

@@ -39,6 +39,14 @@ ep4j_status ep4j_device_info(int32_t device, ep4j_device* info) {
   });
 }
 
+ep4j_status ep4j_link_info(int32_t device, int32_t peer, ep4j_link* link) {
+  return guarded([&] {
+    require_struct(link, "link");
+    ep4j::describe_link(device, peer, *link);
+    return EP4J_OK;
+  });
+}
+
 ep4j_status ep4j_region_bytes(const ep4j_region_form* form, int32_t num_ranks, int32_t num_experts,
                               int64_t* bytes) {
   return guarded([&] {

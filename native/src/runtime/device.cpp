@@ -55,9 +55,25 @@ void describe_device(int device, ep4j_device& info) {
   info.compute_minor = properties.minor;
   info.num_sms = properties.multiProcessorCount;
   info.has_bulk_copy = properties.major >= kBulkCopyMajor;
+  info.shared_bytes = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+  info.is_shared = attribute(cudaDevAttrMpsEnabled, device);
   info.total_bytes = properties.totalGlobalMem;
   check(cudaDriverGetVersion(&info.driver_version), "reading the driver's version");
   check(cudaRuntimeGetVersion(&info.runtime_version), "reading the runtime's version");
+}
+
+void describe_link(int device, int peer, ep4j_link& link) {
+  int count = device_count();
+  require(device >= 0 && device < count && peer >= 0 && peer < count && device != peer,
+          "device and peer must be two, from 0 to ", count - 1, ": ", device, " and ", peer);
+  auto property = [&](cudaDeviceP2PAttr name) {
+    int value = 0;
+    check(cudaDeviceGetP2PAttribute(&value, name, device, peer), "asking for peer access");
+    return value;
+  };
+  link.has_access = property(cudaDevP2PAttrAccessSupported);
+  link.has_atomics = property(cudaDevP2PAttrNativeAtomicSupported);
+  link.rank = property(cudaDevP2PAttrPerformanceRank);
 }
 
 DeviceLimits device_limits(int device) {

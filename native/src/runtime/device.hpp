@@ -11,6 +11,9 @@ int device_count();
 // Fills in a description.
 void describe_device(int device, ep4j_device& info);
 
+// Fills in how one device reaches another.
+void describe_link(int device, int peer, ep4j_link& link);
+
 // What kernels are sized by.
 struct DeviceLimits {
   int num_sms;

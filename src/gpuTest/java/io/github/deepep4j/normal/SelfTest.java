@@ -3,20 +3,26 @@ package io.github.deepep4j.normal;
 import io.github.deepep4j.BufferOptions;
 import io.github.deepep4j.DispatchHandle;
 import io.github.deepep4j.DispatchResult;
+import io.github.deepep4j.Ep4j;
 import io.github.deepep4j.Quantization;
 import io.github.deepep4j.fixtures.GlobalInput;
 import io.github.deepep4j.fixtures.HostTensors;
 import io.github.deepep4j.fixtures.Inputs;
 import io.github.deepep4j.fixtures.RoutingShape;
-import java.io.PrintStream;
+import io.github.deepep4j.fixtures.TestDevice;
+import io.github.deepep4j.group.ProcessGroup;
+import io.github.deepep4j.group.TcpGroup;
+import io.github.deepep4j.process.RankProcesses;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What an administrator runs first on a node: every form of normal mode against the oracle, one
- * line each. {@code --ranks N} (2) ranks as threads of this JVM, on the device of {@code
- * -Ddeepep4j.test.device}. Ends with status 1 if any line failed.
+ * line each. {@code --ranks N} (2) ranks as threads of this JVM, or with {@code --processes} as
+ * JVMs of their own, on the device of {@code -Ddeepep4j.test.device}. Ends with status 1 if any
+ * line failed.
  */
 public final class SelfTest {
   private static final int ROUNDS = 4;
@@ -24,12 +30,15 @@ public final class SelfTest {
   private static final int MOST_TOKENS = 256;
 
   private final int numRanks;
-  private final PrintStream out;
+
+  /** The others, if each rank is a process and this is one of them. */
+  private final @Nullable ProcessGroup group;
+
   private int failures;
 
-  private SelfTest(int numRanks, PrintStream out) {
+  private SelfTest(int numRanks, @Nullable ProcessGroup group) {
     this.numRanks = numRanks;
-    this.out = out;
+    this.group = group;
   }
 
   /** One thing to try on one rank. */
@@ -37,20 +46,51 @@ public final class SelfTest {
     void run(RankEnd end) throws Exception;
   }
 
-  /** Runs all. */
-  public static void main(String[] args) {
-    int numRanks = 2;
-    for (int i = 0; i + 1 < args.length; i++) {
-      if (args[i].equals("--ranks")) {
-        numRanks = Integer.parseInt(args[i + 1]);
+  /**
+   * Runs all.
+   *
+   * @param args see above; {@code --member} is for the processes that this starts
+   * @throws Exception if a process cannot be started
+   */
+  public static void main(String[] args) throws Exception {
+    List<String> arguments = List.of(args);
+    int at = arguments.indexOf("--ranks");
+    int numRanks = at < 0 ? 2 : Integer.parseInt(arguments.get(at + 1));
+    if (arguments.contains("--member")) {
+      try (TcpGroup group = TcpGroup.environment().timeout(TestDevice.PATIENCE).build()) {
+        System.exit(new SelfTest(group.size(), group).all());
       }
     }
-    SelfTest test = new SelfTest(numRanks, System.out);
-    test.all();
-    System.exit(test.failures == 0 ? 0 : 1);
+    System.exit(
+        arguments.contains("--processes")
+            ? processes(numRanks)
+            : new SelfTest(numRanks, null).all());
   }
 
-  private void all() {
+  private static int processes(int numRanks) throws Exception {
+    if (TestDevice.isCuda() && numRanks > TestDevice.numDevices() && !isShared()) {
+      System.out.println(
+          "Processes share a GPU and NVIDIA MPS is off: every exchange between ranks takes "
+              + "milliseconds. For speed start it before: nvidia-cuda-mps-control -d");
+    }
+    List<Process> members = new ArrayList<>();
+    for (ProcessBuilder builder : RankProcesses.builders(numRanks, SelfTest.class, "--member")) {
+      members.add(builder.inheritIO().start());
+    }
+    int status = 0;
+    for (Process member : members) {
+      status = Math.max(status, member.waitFor());
+    }
+    return status;
+  }
+
+  private static boolean isShared() {
+    return Ep4j.availability().stream()
+        .flatMap(backend -> backend.detail().stream())
+        .anyMatch(line -> line.contains("MPS is on"));
+  }
+
+  private int all() {
     dispatches("dispatch, rank-major", Form.rankMajor());
     dispatches("dispatch, expert-major, zero-filled", Form.expertMajor(16).withZeroFill());
     dispatches("dispatch, bounded", Form.rankMajor().bounded(3));
@@ -64,7 +104,17 @@ public final class SelfTest {
     combines("combine, weights back", Form.rankMajor(), plain.withWeightsBack());
     combines("combine, weighted", Form.expertMajor(16), plain.withWeighting());
     combines("combine, in place, two halves", Form.rankMajor(), plain.inPlace().withHook());
-    out.println(failures == 0 ? "all as the oracle says" : failures + " FAILED");
+    print(failures == 0 ? "all as the oracle says" : failures + " FAILED");
+    return failures == 0 ? 0 : 1;
+  }
+
+  /** One rank speaks for all, unless it is another that has something to report. */
+  private void print(String line) {
+    if (group == null || group.rank() == 0) {
+      System.out.println(line);
+    } else if (line.contains("FAILED")) {
+      System.out.println("rank " + group.rank() + ": " + line);
+    }
   }
 
   private List<Round> rounds(Form form) {
@@ -137,13 +187,20 @@ public final class SelfTest {
     long started = System.nanoTime();
     String outcome;
     try {
-      RankEnd.run(numRanks, options, body::run);
+      if (group == null) {
+        RankEnd.run(numRanks, options, body::run);
+      } else {
+        RankEnd.run(group, options, body::run);
+      }
       outcome = "ok";
-    } catch (RuntimeException | AssertionError e) {
+    } catch (Exception | AssertionError e) {
       failures++;
       outcome = "FAILED: " + e.getMessage();
     }
     long millis = (System.nanoTime() - started) / 1_000_000;
-    out.printf("%-45s %d ranks, %d rounds, %4d ms: %s%n", what, numRanks, ROUNDS, millis, outcome);
+    print(
+        String.format(
+            "%-45s %d %s, %d rounds, %4d ms: %s",
+            what, numRanks, group == null ? "ranks" : "processes", ROUNDS, millis, outcome));
   }
 }

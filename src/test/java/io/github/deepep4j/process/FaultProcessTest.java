@@ -13,15 +13,15 @@ import org.junit.jupiter.params.provider.CsvSource;
  * tells.
  */
 final class FaultProcessTest {
-  private static final int NUM_RANKS = 3;
+  static final int NUM_RANKS = 3;
   private static final String FAR_MILLIS = "60000";
-  private static final String NEAR_MILLIS = "4000";
+  static final String NEAR_MILLIS = "4000";
 
   /** Between death and verdict, on a crowded machine; far below the deadline. */
-  private static final long MOST_MILLIS = 20_000;
+  static final long MOST_MILLIS = 20_000;
 
   /** Lets everybody come to where the victim is to be lost, and loses it. */
-  private static void killVictim(RankProcesses ranks, boolean othersWait) throws Exception {
+  static void killVictim(RankProcesses ranks, boolean othersWait) throws Exception {
     for (int rank = 0; rank < NUM_RANKS; rank++) {
       ranks.await(rank, "READY");
     }
@@ -46,7 +46,7 @@ final class FaultProcessTest {
     }
   }
 
-  private static void assertSurvivors(RankProcesses ranks, String prefix, long least, long most)
+  static void assertSurvivors(RankProcesses ranks, String prefix, long least, long most)
       throws InterruptedException {
     for (int rank = 0; rank < NUM_RANKS; rank++) {
       if (rank != VICTIM) {
@@ -110,7 +110,7 @@ final class FaultProcessTest {
     }
   }
 
-  private static void stopVictim(RankProcesses ranks) throws Exception {
+  static void stopVictim(RankProcesses ranks) throws Exception {
     for (int rank = 0; rank < NUM_RANKS; rank++) {
       ranks.await(rank, "READY");
     }

@@ -14,11 +14,12 @@ import io.github.deepep4j.fixtures.LowLatencyRank;
 import io.github.deepep4j.fixtures.LowLatencyRound;
 import io.github.deepep4j.fixtures.LowLatencyRound.Routing;
 import io.github.deepep4j.fixtures.LowLatencyShapes;
+import io.github.deepep4j.fixtures.TestDevice;
+import io.github.deepep4j.group.LocalGroup;
 import io.github.deepep4j.group.ProcessGroup;
 import io.github.deepep4j.group.TcpGroup;
 import io.github.deepep4j.process.SurvivorRounds.Lost;
 import io.github.deepep4j.reference.LowLatencyOracle.Shape;
-import io.github.deepep4j.tensor.Device;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.Arrays;
@@ -33,6 +34,9 @@ import java.util.concurrent.locks.LockSupport;
 final class FaultRank {
   static final int VICTIM = 1;
   private static final Duration AMPLE = Duration.ofSeconds(60);
+
+  /** Where the backends wait inside a dispatch. */
+  private static final Set<String> WAITING = Set.of("Waits", "HostCounts");
 
   private final ProcessGroup group;
   private final Buffer buffer;
@@ -60,8 +64,11 @@ final class FaultRank {
     // Closed one by one at the end: how long that takes is part of the test.
     TcpGroup group = TcpGroup.environment().timeout(AMPLE).build();
     Shape shape = new Shape(group.size(), 4 * group.size(), 16, 64, 3);
-    BufferOptions options = LowLatencyShapes.options(shape).timeout(AMPLE).onTimeout(policy);
-    Buffer buffer = Buffer.builder(group).options(options).device(Device.cpu()).build();
+    BufferOptions options =
+        TestDevice.hasLowLatency()
+            ? LowLatencyShapes.options(shape)
+            : BufferOptions.of(shape.numExperts(), shape.hidden(), shape.maxTokens());
+    Buffer buffer = TestDevice.build(group, options.timeout(AMPLE).onTimeout(policy));
     FaultRank rank = new FaultRank(group, buffer, shape);
     rank.healthy();
     if (group.rank() == VICTIM) {
@@ -73,6 +80,21 @@ final class FaultRank {
     buffer.close();
     group.close();
     System.out.println("CLOSED " + millisSince(start));
+    worksAlone(options);
+  }
+
+  /** What happened to the buffer has not harmed the process or its device. */
+  private static void worksAlone(BufferOptions options) {
+    LocalGroup.run(
+        1,
+        alone -> {
+          try (Buffer again = TestDevice.build(alone, options)) {
+            Shape shape = new Shape(1, options.numExperts(), 16, options.hidden(), 3);
+            LowLatencyRound round =
+                LowLatencyRound.of(shape, Routing.GAPS, new SplittableRandom(1));
+            new SurvivorRounds(again, 0, AMPLE).normal(round, Lost.NOBODY, -1);
+          }
+        });
   }
 
   private LowLatencyRound round() {
@@ -85,10 +107,16 @@ final class FaultRank {
 
   private void healthy() {
     for (int i = 0; i < 2; i++) {
-      rounds(AMPLE).normal(round(), Lost.NOBODY, -1);
-      rounds(AMPLE).lowLatency(round(), Lost.NOBODY, -1);
+      everyMode(Lost.NOBODY, -1);
     }
     group.barrier();
+  }
+
+  private void everyMode(Lost lost, int lostRank) {
+    rounds(AMPLE).normal(round(), lost, lostRank);
+    if (TestDevice.hasLowLatency()) {
+      rounds(AMPLE).lowLatency(round(), lost, lostRank);
+    }
   }
 
   private static void awaitGo() throws IOException {
@@ -130,13 +158,17 @@ final class FaultRank {
         new Thread(
             () -> {
               while (Arrays.stream(caller.getStackTrace())
-                  .noneMatch(frame -> frame.getClassName().endsWith(".Waits"))) {
+                  .noneMatch(frame -> WAITING.contains(simpleName(frame.getClassName())))) {
                 LockSupport.parkNanos(1_000_000);
               }
               System.out.println("READY");
             });
     watcher.setDaemon(true);
     watcher.start();
+  }
+
+  private static String simpleName(String className) {
+    return className.substring(className.lastIndexOf('.') + 1);
   }
 
   /** Goes on when the others have given it up. */
@@ -196,8 +228,7 @@ final class FaultRank {
     }
     System.out.println("LOST");
     for (int i = 0; i < 4; i++) {
-      rounds(AMPLE).normal(round(), Lost.BEFORE_COUNTS, VICTIM);
-      rounds(AMPLE).lowLatency(round(), Lost.BEFORE_COUNTS, VICTIM);
+      everyMode(Lost.BEFORE_COUNTS, VICTIM);
     }
   }
 

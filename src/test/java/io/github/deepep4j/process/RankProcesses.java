@@ -18,7 +18,7 @@ import java.util.concurrent.TimeUnit;
  * and the test waits for them; the test says "go", and the rank waits for that on its standard
  * input. Closing kills what still runs.
  */
-final class RankProcesses implements AutoCloseable {
+public final class RankProcesses implements AutoCloseable {
   /** What a healthy step may take at most on a crowded machine. */
   static final Duration PATIENCE = Duration.ofSeconds(90);
 
@@ -88,9 +88,29 @@ final class RankProcesses implements AutoCloseable {
    * @param arguments its arguments
    */
   RankProcesses(int size, Class<?> main, String... arguments) throws IOException {
+    for (ProcessBuilder builder : builders(size, main, arguments)) {
+      Rank started = new Rank(builder.redirectErrorStream(true).start());
+      Thread reader = new Thread(started::readAll, "output-of-rank-" + ranks.size());
+      ranks.add(started);
+      reader.setDaemon(true);
+      reader.start();
+    }
+  }
+
+  /**
+   * How each rank of a group is started, told who it is as launchers do.
+   *
+   * @param size n
+   * @param main what each runs
+   * @param arguments its arguments
+   * @return by rank
+   */
+  public static List<ProcessBuilder> builders(int size, Class<?> main, String... arguments)
+      throws IOException {
     int port = FreePort.find();
+    List<ProcessBuilder> builders = new ArrayList<>();
     for (int rank = 0; rank < size; rank++) {
-      ProcessBuilder builder = new ProcessBuilder(command(main, List.of(), arguments));
+      ProcessBuilder builder = new ProcessBuilder(command(main, inherited(), arguments));
       builder
           .environment()
           .putAll(
@@ -101,12 +121,20 @@ final class RankProcesses implements AutoCloseable {
                   "MASTER_ADDR", "127.0.0.1",
                   "MASTER_PORT", "" + port,
                   "DEEPEP4J_SECRET", "only for this test " + port));
-      Rank started = new Rank(builder.redirectErrorStream(true).start());
-      ranks.add(started);
-      Thread reader = new Thread(started::readAll, "output-of-rank-" + rank);
-      reader.setDaemon(true);
-      reader.start();
+      builders.add(builder);
     }
+    return builders;
+  }
+
+  /** What a rank must know as its parent does: the device under test and where the natives lie. */
+  private static List<String> inherited() {
+    List<String> options = new ArrayList<>();
+    for (Object name : System.getProperties().keySet()) {
+      if (name.toString().startsWith("deepep4j.")) {
+        options.add("-D" + name + "=" + System.getProperty(name.toString()));
+      }
+    }
+    return options;
   }
 
   /** A command line for a JVM like this one. */

@@ -10,11 +10,11 @@ import io.github.deepep4j.Quantization;
 import io.github.deepep4j.Statistics;
 import io.github.deepep4j.fixtures.LowLatencyRank;
 import io.github.deepep4j.fixtures.LowLatencyRound;
+import io.github.deepep4j.fixtures.TestDevice;
 import io.github.deepep4j.group.ProcessGroup;
 import io.github.deepep4j.group.TcpGroup;
 import io.github.deepep4j.normal.MixedForms;
 import io.github.deepep4j.reference.LowLatencyOracle.Shape;
-import io.github.deepep4j.tensor.Device;
 import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.util.List;
@@ -22,8 +22,8 @@ import java.util.SplittableRandom;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One rank as a JVM: every form of both modes on one buffer, every byte checked against the oracle,
- * then the counters against those of the peers.
+ * One rank as a JVM: every form of the modes that the device under test has, on one buffer, every
+ * byte checked against the oracle, then the counters against those of the peers.
  */
 final class RoundTripRank {
   private static final int HIDDEN = 128;
@@ -46,15 +46,18 @@ final class RoundTripRank {
       int numExperts = 4 * numRanks;
       SplittableRandom random = new SplittableRandom(seed);
       BufferOptions options =
-          MixedForms.options(numExperts, HIDDEN).lowLatency().timeout(Duration.ofSeconds(60));
+          MixedForms.options(numExperts, HIDDEN).timeout(Duration.ofSeconds(60));
+      options = TestDevice.hasLowLatency() ? options.lowLatency() : options;
       MixedForms normal = new MixedForms(random, numRanks, options, NORMAL_ROUNDS);
       Shape shape =
           new Shape(
               numRanks, numExperts, options.maxTokensPerRank(), HIDDEN, Math.min(4, numExperts));
-      try (Buffer buffer = Buffer.builder(group).options(options).device(Device.cpu()).build()) {
+      try (Buffer buffer = TestDevice.build(group, options)) {
         require(group.localRank() == group.rank(), "LOCAL_RANK is " + group.localRank());
         normal.run(buffer, group.rank());
-        lowLatency(buffer, group.rank(), shape, random);
+        if (TestDevice.hasLowLatency()) {
+          lowLatency(buffer, group.rank(), shape, random);
+        }
         normal.run(buffer, group.rank());
         checkCounters(group, buffer.statistics());
         group.barrier();
@@ -99,7 +102,11 @@ final class RoundTripRank {
     require(statistics.quarantinedRegions() == 0, statistics + " has quarantined regions");
     require(statistics.abandonedBytes() == 0, statistics + " has abandoned memory");
     require(statistics.windowBytes() > 0, statistics + " has no window");
-    for (List<Statistics.Peer> mode : List.of(statistics.normal(), statistics.lowLatency())) {
+    List<List<Statistics.Peer>> modes =
+        TestDevice.hasLowLatency()
+            ? List.of(statistics.normal(), statistics.lowLatency())
+            : List.of(statistics.normal());
+    for (List<Statistics.Peer> mode : modes) {
       long rows = 0;
       byte[][] sent = group.allGather(sent(mode));
       for (int from = 0; from < sent.length; from++) {

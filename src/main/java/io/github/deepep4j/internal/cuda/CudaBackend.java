@@ -6,9 +6,6 @@ import io.github.deepep4j.group.ProcessGroup;
 import io.github.deepep4j.internal.backend.Backend;
 import io.github.deepep4j.internal.backend.BackendBuffer;
 import io.github.deepep4j.internal.backend.DeviceSpace;
-import io.github.deepep4j.internal.cuda.binding.Abi;
-import io.github.deepep4j.internal.cuda.binding.DeviceInfo;
-import io.github.deepep4j.internal.cuda.binding.Ep4jNative;
 import io.github.deepep4j.internal.cuda.binding.NativeLibrary;
 import io.github.deepep4j.internal.memory.Agreement;
 import io.github.deepep4j.tensor.Device;
@@ -24,9 +21,7 @@ public final class CudaBackend implements Backend {
     NativeLibrary library = NativeLibrary.get();
     List<String> detail = new ArrayList<>(library.isLoaded() ? library.findings() : List.of());
     int devices = library.deviceCount(detail);
-    for (int device = 0; device < devices; device++) {
-      detail.add(describe(device));
-    }
+    detail.addAll(DeviceReport.lines(devices));
     return new Ep4j.BackendStatus(Device.Kind.CUDA, devices > 0, detail);
   }
 
@@ -83,33 +78,5 @@ public final class CudaBackend implements Backend {
         own.giveUp();
       }
     }
-  }
-
-  private static String describe(int device) {
-    try (DeviceInfo info = new DeviceInfo()) {
-      if (Ep4jNative.deviceInfo(device, info.address()) != Abi.OK) {
-        return "cuda:" + device + ": " + Ep4jNative.lastError();
-      }
-      return "cuda:"
-          + device
-          + ": "
-          + info.name()
-          + ", sm_"
-          + info.getInt(DeviceInfo.COMPUTE_MAJOR)
-          + info.getInt(DeviceInfo.COMPUTE_MINOR)
-          + ", "
-          + info.getInt(DeviceInfo.NUM_SMS)
-          + " SMs, "
-          + (info.getLong(DeviceInfo.TOTAL_BYTES) >> 20)
-          + " MiB, driver for CUDA "
-          + version(info.getInt(DeviceInfo.DRIVER_VERSION))
-          + ", library with CUDA "
-          + version(info.getInt(DeviceInfo.RUNTIME_VERSION))
-          + (info.getInt(DeviceInfo.HAS_BULK_COPY) != 0 ? ", bulk copies" : ", loads and stores");
-    }
-  }
-
-  private static String version(int code) {
-    return code / 1000 + "." + code % 1000 / 10;
   }
 }

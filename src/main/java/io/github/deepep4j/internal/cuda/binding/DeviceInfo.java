@@ -15,6 +15,8 @@ public final class DeviceInfo extends NativeStruct {
   public static final int DRIVER_VERSION = SHAPE.int32("driver_version");
   public static final int RUNTIME_VERSION = SHAPE.int32("runtime_version");
   public static final int HAS_BULK_COPY = SHAPE.int32("has_bulk_copy");
+  public static final int SHARED_BYTES = SHAPE.int32("shared_bytes");
+  public static final int IS_SHARED = SHAPE.int32("is_shared");
   public static final int TOTAL_BYTES = SHAPE.int64("total_bytes");
 
   /** Makes one, zeroed but for its size. */

@@ -41,6 +41,10 @@ public final class Ep4jNative {
   static native @Cast("int") int sizeofDevice();
 
   @MemberGetter
+  @Name("sizeof(ep4j_link)")
+  static native @Cast("int") int sizeofLink();
+
+  @MemberGetter
   @Name("sizeof(ep4j_buffer_config)")
   static native @Cast("int") int sizeofBufferConfig();
 
@@ -98,6 +102,10 @@ public final class Ep4jNative {
   @Name("ep4j_device_info")
   public static native @Cast("ep4j_status") int deviceInfo(
       int device, @Cast("ep4j_device*") long info);
+
+  @Name("ep4j_link_info")
+  public static native @Cast("ep4j_status") int linkInfo(
+      int device, int peer, @Cast("ep4j_link*") long link);
 
   @Name("ep4j_region_bytes")
   public static native @Cast("ep4j_status") int regionBytes(

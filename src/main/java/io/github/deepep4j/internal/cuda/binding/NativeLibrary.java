@@ -141,6 +141,7 @@ public final class NativeLibrary {
   private static List<String> differingSizes() {
     List<String> differing = new ArrayList<>();
     compare(differing, DeviceInfo.SHAPE, Ep4jNative.sizeofDevice());
+    compare(differing, LinkInfo.SHAPE, Ep4jNative.sizeofLink());
     compare(differing, BufferConfig.SHAPE, Ep4jNative.sizeofBufferConfig());
     compare(differing, RegionForm.SHAPE, Ep4jNative.sizeofRegionForm());
     compare(differing, DispatchCall.SHAPE, Ep4jNative.sizeofDispatchCall());

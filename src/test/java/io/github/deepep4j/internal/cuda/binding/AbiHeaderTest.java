@@ -17,6 +17,7 @@ final class AbiHeaderTest {
   private static final List<Shape> SHAPES =
       List.of(
           DeviceInfo.SHAPE,
+          LinkInfo.SHAPE,
           BufferConfig.SHAPE,
           RegionForm.SHAPE,
           DispatchCall.SHAPE,
