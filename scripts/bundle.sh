@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Packs one archive for a GPU host that has a driver but neither Java nor Maven: target/deepep4j-bundle.tar.gz.
-# Inside: a Java runtime, the library, the natives, all tests, JUnit and ./run. At most 60 MiB unpacked.
-# Needs what mvn -Pcuda needs, and a JDK 17 with its jmods.
+# Inside: a Java runtime, the library, the natives, all tests, JUnit, the benchmarks with JMH, the training demo and
+# ./run. At most 60 MiB unpacked with the machine code of one architecture (57; all of them add 1 to 2).
+# Needs what mvn -Pcuda needs, and a JDK 17 with its jmods. MAVEN_ARGS goes to Maven, such as
+# MAVEN_ARGS=-Dnative.options=-DCMAKE_CUDA_ARCHITECTURES=90a-real.
 #   scripts/bundle.sh            builds everything first
-#   scripts/bundle.sh --no-build packs what mvn -Pcuda test-compile has left in target
+#   scripts/bundle.sh --no-build packs what a build has left in target and benchmarks/target
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -11,10 +13,12 @@ junit=6.1.3 # of junit-platform-console-standalone: the pom's junit.version
 limit_kib=$((60 * 1024))
 
 if [ "${1:-}" != "--no-build" ]; then
-  mvn -B -ntp -q -Pcuda -DskipTests test-compile
+  read -ra maven_args <<<"${MAVEN_ARGS:-}"
+  mvn -B -ntp -q "${maven_args[@]}" -Pcuda -DskipTests -f benchmarks/reactor/pom.xml test-compile
 fi
 natives=target/native-classes/io/github/deepep4j/internal/cuda/binding/linux-x86_64
-for file in target/classes target/test-classes "$natives/libep4j.so" "$natives/libjniep4j.so"; do
+for file in target/classes target/test-classes "$natives/libep4j.so" "$natives/libjniep4j.so" \
+  target/native/test/ep4j_bench benchmarks/target/classes benchmarks/target/classpath.txt; do
   if [ ! -e "$file" ]; then
     echo "scripts/bundle.sh: $file is missing: run without --no-build" >&2
     exit 1
@@ -23,28 +27,42 @@ done
 
 bundle=target/bundle/deepep4j
 rm -rf target/bundle
-mkdir -p "$bundle/lib" "$bundle/natives"
+mkdir -p "$bundle/lib" "$bundle/natives" "$bundle/text/docs"
+# jdk.management: JMH and the count of what threads allocate.
 "${JAVA_HOME:+$JAVA_HOME/bin/}jlink" --strip-debug --no-header-files --no-man-pages --compress=2 \
-  --add-modules java.base,java.logging,java.management,jdk.unsupported,jdk.zipfs,jdk.incubator.vector \
+  --add-modules java.base,java.logging,java.management,jdk.management,jdk.unsupported,jdk.zipfs,jdk.incubator.vector \
   --output "$bundle/jre"
 mvn -B -ntp -q org.apache.maven.plugins:maven-dependency-plugin:3.11.0:copy \
   -Dartifact="org.junit.platform:junit-platform-console-standalone:$junit" -DoutputDirectory="$bundle/lib"
 mvn -B -ntp -q dependency:copy-dependencies -DoutputDirectory="$bundle/lib" \
   -DincludeArtifactIds=javacpp,jspecify,assertj-core
+tr ':' '\n' <benchmarks/target/classpath.txt | grep '\.jar$' | while read -r jar; do cp "$jar" "$bundle/lib/"; done
 cp "$natives"/*.so "$bundle/natives/"
+strip -o "$bundle/natives/ep4j_bench" target/native/test/ep4j_bench
 cp -r target/classes "$bundle/classes"
 cp -r target/test-classes "$bundle/tests"
+cp -r benchmarks/target/classes "$bundle/bench"
+# What the demo learns from.
+cp LICENSE ./*.md "$bundle/text/"
+cp docs/*.md "$bundle/text/docs/"
 # Their libraries are not packed.
-rm -rf "$bundle/tests/io/github/deepep4j/examples" "$bundle/tests/io/github/deepep4j/interop" \
-  "$bundle"/tests/io/github/deepep4j/ArchitectureTest*.class
-git rev-parse HEAD >"$bundle/COMMIT"
+rm -rf "$bundle/tests/io/github/deepep4j/interop" "$bundle"/tests/io/github/deepep4j/ArchitectureTest*.class \
+  "$bundle"/tests/io/github/deepep4j/examples/training/{Charts,*Test}*.class
+commit=$(git rev-parse HEAD)
+if [ -n "$(git status --porcelain -- . ':!benchmarks/results')" ]; then
+  commit+=-dirty
+fi
+echo "$commit" >"$bundle/COMMIT"
 
 cat >"$bundle/run" <<'RUN'
 #!/usr/bin/env bash
 # ./run info                                   what the library finds here
 # ./run selftest [--ranks N] [--cpu]           every form against the oracle, one line each
 # ./run test [JUnit console options] [--cpu]   the GPU tests, and the oracle tests on the GPU
-# EP4J_DEVICES: GPUs to spread the ranks of selftest and test over (1)
+# ./run bench [--quick] [options] [--cpu]      JMH: a table; JSON and a plot to results/ (--help)
+# ./run native-bench RESULT.json               the same operations from C, and what a call takes on the host
+# ./run demo [options] [--cpu]                 trains a small model; a page in report/ (--help)
+# EP4J_DEVICES: GPUs to spread the ranks of selftest and test over (1); bench and demo have --devices
 # EP4J_DEADLINE: seconds after which a wait for another rank fails a test (20)
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -54,13 +72,14 @@ for argument in "${@:2}"; do
   if [ "$argument" = --cpu ]; then device=cpu; else arguments+=("$argument"); fi
 done
 libraries=$(printf '%s:' "$here"/lib/*.jar)
-java=("$here/jre/bin/java" -Xmx1g --add-modules jdk.incubator.vector --enable-native-access=ALL-UNNAMED
+classes=$here/classes:$here/tests
+commit=$(cat "$here/COMMIT")
+java=("$here/jre/bin/java" --add-modules jdk.incubator.vector --enable-native-access=ALL-UNNAMED
   "-Ddeepep4j.native.dir=$here/natives" "-Ddeepep4j.test.device=$device"
-  "-Ddeepep4j.test.devices=${EP4J_DEVICES:-1}" "-Ddeepep4j.test.deadline=${EP4J_DEADLINE:-20}"
-  -cp "$here/classes:$here/tests:$libraries")
+  "-Ddeepep4j.test.devices=${EP4J_DEVICES:-1}" "-Ddeepep4j.test.deadline=${EP4J_DEADLINE:-20}")
 case "${1:-}" in
-  info) exec "${java[@]}" io.github.deepep4j.gpu.Info ;;
-  selftest) exec "${java[@]}" io.github.deepep4j.normal.SelfTest "${arguments[@]}" ;;
+  info) exec "${java[@]}" -cp "$classes:$libraries" io.github.deepep4j.gpu.Info ;;
+  selftest) exec "${java[@]}" -Xmx1g -cp "$classes:$libraries" io.github.deepep4j.normal.SelfTest "${arguments[@]}" ;;
   test)
     if [ ${#arguments[@]} -eq 0 ]; then
       arguments=(--select-package io.github.deepep4j.normal)
@@ -69,12 +88,28 @@ case "${1:-}" in
         arguments+=(--select-package io.github.deepep4j.gpu --exclude-tag arena)
       fi
     fi
-    exec "${java[@]}" -Djunit.jupiter.execution.timeout.default=120s \
+    exec "${java[@]}" -Xmx1g -Djunit.jupiter.execution.timeout.default=120s -cp "$classes:$libraries" \
       org.junit.platform.console.ConsoleLauncher execute --disable-banner --details=tree \
       --disable-ansi-colors --fail-if-no-tests "${arguments[@]}"
     ;;
+  bench)
+    # JMH starts JVMs of its own from this runtime, with this class path and the options that Main gives them. Its
+    # lock is for machines on which two benchmarks could run by mistake.
+    options=(--backend "$device" --commit "${commit:0:10}" --out results)
+    if [[ $commit == *-dirty ]]; then options+=(--dirty); fi
+    exec "${java[@]}" -Djmh.ignoreLock=true -cp "$here/bench:$here/classes:$libraries" \
+      io.github.deepep4j.bench.Main "${options[@]}" "${arguments[@]}"
+    ;;
+  native-bench)
+    LD_LIBRARY_PATH="$here/natives${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" \
+      exec "$here/natives/ep4j_bench" "${arguments[@]}" "${commit:0:10}"
+    ;;
+  demo)
+    exec "${java[@]}" -cp "$classes:$libraries" io.github.deepep4j.examples.training.Demo \
+      --root "$here/text" --backend "$device" "${arguments[@]}"
+    ;;
   *)
-    sed -n '2,6p' "${BASH_SOURCE[0]}" | sed 's/^# //' >&2
+    sed -n '2,9p' "${BASH_SOURCE[0]}" | sed 's/^# //' >&2
     exit 2
     ;;
 esac
