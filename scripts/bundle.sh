@@ -84,8 +84,8 @@ case "${1:-}" in
     if [ ${#arguments[@]} -eq 0 ]; then
       arguments=(--select-package io.github.deepep4j.normal)
       if [ $device = cuda ]; then
-        # An arena is not on CUDA yet.
-        arguments+=(--select-package io.github.deepep4j.gpu --exclude-tag arena)
+        # An arena and several nodes are not on CUDA yet.
+        arguments+=(--select-package io.github.deepep4j.gpu --exclude-tag arena --exclude-tag nodes)
       fi
     fi
     exec "${java[@]}" -Xmx1g -Djunit.jupiter.execution.timeout.default=120s -cp "$classes:$libraries" \

@@ -235,6 +235,14 @@ public final class Buffer implements AutoCloseable {
    * BF16: rank-major over destination ranks ascending, expert-major over the top-k slots ascending.
    * A token sent nowhere yields its bias, else 0. Collective. The backward of dispatch.
    *
+   * <p>With two or more nodes ({@link BufferOptions#ranksPerNode(int)}) the sum has two levels, and
+   * its result depends on the nodes: each node that has rows of the token, the own one included,
+   * sums them from +0 in the same order (rank-major by rank, expert-major by top-k slot, weighted
+   * or not) and rounds to BF16; then bias and nodes ascending are summed in float32 and rounded
+   * again. So expert-major results depend on which experts share a node, and not on how many ranks
+   * a node has. Weights that go back are summed in the same two levels but never rounded below
+   * float32; expert-major they come from one row each.
+   *
    * @param y {@code [N, H]} BF16, contiguous, one row for each row that the dispatch delivered,
    *     padding included; read in place if it is what {@link #combineInput} returned
    * @param handle an open handle of this buffer, of the same dispatch on all ranks

@@ -4,9 +4,9 @@ import java.time.Duration;
 import java.util.Objects;
 
 /**
- * What a buffer is made for. Sizes, modes and region counts must be the same on all ranks and are
- * compared when the buffer is created; the receive capacity, the arena, the deadline and the tuning
- * may differ. Immutable: each setter returns a changed copy.
+ * What a buffer is made for. Sizes, modes, nodes and region counts must be the same on all ranks
+ * and are compared when the buffer is created; the receive capacity, the arena, the deadline and
+ * the tuning may differ. Immutable: each setter returns a changed copy.
  *
  * <pre>{@code
  * var training = BufferOptions.of(64, 7168, 4096).maxTopk(8).expertMajor();
@@ -22,6 +22,7 @@ public final class BufferOptions {
   private final int hidden;
   private final int maxTokensPerRank;
   private int maxTopk = 8;
+  private int ranksPerNode;
   private boolean normal = true;
   private boolean expertMajor;
   private boolean lowLatency;
@@ -45,6 +46,7 @@ public final class BufferOptions {
   private BufferOptions(BufferOptions from) {
     this(from.numExperts, from.hidden, from.maxTokensPerRank);
     maxTopk = from.maxTopk;
+    ranksPerNode = from.ranksPerNode;
     normal = from.normal;
     expertMajor = from.expertMajor;
     lowLatency = from.lowLatency;
@@ -94,6 +96,24 @@ public final class BufferOptions {
     }
     BufferOptions changed = new BufferOptions(this);
     changed.maxTopk = value;
+    return changed;
+  }
+
+  /**
+   * Divides the ranks into nodes: ranks 0 to {@code value − 1} are node 0, the next as many node 1,
+   * and so on. Normal mode then treats rows as if a network were between the nodes: combine sums
+   * and rounds inside each node first, so that its results depend on it ({@link Buffer#combine}),
+   * and {@link Statistics#network()} counts what crosses. Several nodes can be simulated on one
+   * machine. Low-latency mode knows no nodes.
+   *
+   * @param value ≥ 1; must divide the number of ranks. Without it all ranks are one node
+   * @return changed options
+   * @throws IllegalArgumentException if less than 1
+   */
+  public BufferOptions ranksPerNode(int value) {
+    requireAtLeast(value, 1, "ranksPerNode");
+    BufferOptions changed = new BufferOptions(this);
+    changed.ranksPerNode = value;
     return changed;
   }
 
@@ -308,6 +328,15 @@ public final class BufferOptions {
   }
 
   /**
+   * Ranks of each node.
+   *
+   * @return what was set; 0 where all ranks are one node
+   */
+  public int ranksPerNode() {
+    return ranksPerNode;
+  }
+
+  /**
    * Whether normal mode has regions.
    *
    * @return false after {@link #lowLatencyOnly()}
@@ -448,6 +477,7 @@ public final class BufferOptions {
         "hidden=" + hidden,
         "maxTokensPerRank=" + maxTokensPerRank,
         "maxTopk=" + maxTopk,
+        "ranksPerNode=" + (ranksPerNode == 0 ? "all" : ranksPerNode),
         "normal=" + normal,
         "expertMajor=" + expertMajor,
         "lowLatency=" + lowLatency,

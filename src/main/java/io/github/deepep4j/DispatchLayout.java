@@ -7,7 +7,8 @@ import io.github.deepep4j.tensor.Tensor;
  * owned by the caller.
  *
  * @param numTokensPerRank INT32 {@code [n]}: tokens with at least one expert on the rank
- * @param numTokensPerNode INT32 {@code [nodes]}: tokens with at least one expert on the node
+ * @param numTokensPerNode INT32 {@code [nodes]}: tokens with at least one expert on the node; one
+ *     node unless {@link BufferOptions#ranksPerNode(int)} was set
  * @param numTokensPerExpert INT32 {@code [numExperts]}: choices of the expert, not deduplicated
  * @param isTokenInRank UINT8 {@code [T, n]}: 1 if the token goes to the rank, else 0
  */

@@ -26,7 +26,8 @@ public record SizeHint(
    * @param options what the buffer is made for
    * @param numRanks n ≥ 1, a divisor of the number of experts
    * @return bytes per rank
-   * @throws IllegalArgumentException if n does not divide the number of experts
+   * @throws IllegalArgumentException if n does not divide the number of experts, or is not divided
+   *     by the ranks of a node
    */
   public static SizeHint of(BufferOptions options, int numRanks) {
     return Backends.sizeHint(options, numRanks);

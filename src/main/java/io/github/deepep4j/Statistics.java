@@ -9,6 +9,7 @@ import java.util.List;
  *
  * @param normal per peer, by rank: normal-mode traffic
  * @param lowLatency per peer, by rank: low-latency traffic
+ * @param network per node: normal-mode payload between this rank and the node, if it is another one
  * @param windowBytes memory that peers can reach, held by this rank
  * @param openResults results, of all kinds, that are not closed
  * @param openHandles normal-mode handles that are not closed
@@ -18,6 +19,7 @@ import java.util.List;
 public record Statistics(
     List<Peer> normal,
     List<Peer> lowLatency,
+    List<Node> network,
     long windowBytes,
     int openResults,
     int openHandles,
@@ -28,6 +30,7 @@ public record Statistics(
    *
    * @param normal normal-mode traffic per peer
    * @param lowLatency low-latency traffic per peer
+   * @param network normal-mode payload per node
    * @param windowBytes memory that peers can reach
    * @param openResults results that are not closed
    * @param openHandles handles that are not closed
@@ -37,6 +40,7 @@ public record Statistics(
   public Statistics {
     normal = List.copyOf(normal);
     lowLatency = List.copyOf(lowLatency);
+    network = List.copyOf(network);
   }
 
   /**
@@ -50,4 +54,21 @@ public record Statistics(
    */
   public record Peer(
       long rowsSent, long bytesSent, long rowsReceived, long rowsCombined, long waitNanos) {}
+
+  /**
+   * Payload over the network between this rank and one node; all zero for the own node. A dispatch
+   * sends a token's row once to each other node where it has experts, whatever the row order, and
+   * the node hands it on to its ranks; a combine brings one BF16 row back for each, the node's sum.
+   * Metadata (indices, weights, counts) is not in these numbers.
+   *
+   * <p>On the CPU backend all ranks share the memory of one machine: rows are written straight to
+   * their places and nothing is staged. There these are the rows and bytes that the transfer
+   * between nodes would take, counted row by row as they are sent and summed.
+   *
+   * @param rowsSent (token, node) pairs of dispatches to the node
+   * @param bytesSent their activations and scales
+   * @param rowsCombined (token, node) pairs of combines here that the node contributed to
+   * @param bytesCombined their bytes
+   */
+  public record Node(long rowsSent, long bytesSent, long rowsCombined, long bytesCombined) {}
 }

@@ -65,6 +65,7 @@ final class BufferCreationTest {
         Arguments.of(OPTIONS.normalRegions(3), "normalRegions=2", "normalRegions=3"),
         Arguments.of(OPTIONS.arenaBytes(1 << 20), "normalRegions=2", "normalRegions=64"),
         Arguments.of(OPTIONS.maxScalesPerRow(5), "maxScalesPerRow=1", "maxScalesPerRow=5"),
+        Arguments.of(OPTIONS.ranksPerNode(1), "ranksPerNode=all", "ranksPerNode=1"),
         Arguments.of(OPTIONS.maxExpertAlignment(7), "maxExpertAlignment=128", "Alignment=7"));
   }
 
@@ -110,6 +111,38 @@ final class BufferCreationTest {
     assertThatIllegalArgumentException()
         .isThrownBy(() -> SizeHint.of(OPTIONS, 4))
         .withMessageContaining("6 over 4");
+  }
+
+  @Test
+  void shouldRefuseOnAllRanks_whenNodesAreNotAlike() {
+    for (int ranksPerNode : new int[] {2, 4}) {
+      BufferOptions options = OPTIONS.ranksPerNode(ranksPerNode);
+      String rule = "ranksPerNode must divide the number of ranks: " + ranksPerNode + " over 3";
+      assertThat(outcomes(3, (rank, builder) -> builder.options(options).device(Device.cpu())))
+          .hasSize(3)
+          .allSatisfy(
+              failure ->
+                  assertThat(failure)
+                      .isInstanceOf(IllegalArgumentException.class)
+                      .hasMessageContaining(rule));
+      assertThatIllegalArgumentException()
+          .isThrownBy(() -> SizeHint.of(options, 3))
+          .withMessageContaining(rule);
+    }
+  }
+
+  @Test
+  void shouldRefuseByName_whenCudaIsAskedForAcrossNodes() {
+    BufferOptions options = OPTIONS.ranksPerNode(1);
+    assertThat(outcomes(2, (rank, builder) -> builder.options(options).device(Device.cuda(0))))
+        .hasSize(2)
+        .allSatisfy(
+            failure ->
+                assertThat(failure)
+                    .isInstanceOf(BackendUnavailableException.class)
+                    .hasMessageContaining("ranksPerNode(1) of 2 ranks is not on CUDA yet"));
+    // The automatic choice goes to the CPU instead.
+    assertThat(outcomes(2, (rank, builder) -> builder.options(options))).isEmpty();
   }
 
   @Test

@@ -57,6 +57,7 @@ final class OptionsTest {
         changed(back, back.logFmt(), "isLogFmt=true"),
         changed(back, back.into(TENSOR), "into=" + TENSOR),
         changed(buffer, buffer.onTimeout(TimeoutPolicy.MASK), "onTimeout=MASK"),
+        changed(buffer, buffer.ranksPerNode(4), "ranksPerNode=4"),
         changed(buffer, buffer.maxOpenHandles(3), "maxOpenHandles=3"),
         changed(buffer, buffer.timeout(Duration.ofSeconds(1)), "timeout=PT1S"));
   }
@@ -119,6 +120,7 @@ final class OptionsTest {
         refusal(() -> BufferOptions.of(8, 0, 4), "hidden must be >= 8: 0"),
         refusal(() -> BufferOptions.of(8, 64, 0), "maxTokensPerRank must be >= 1: 0"),
         refusal(() -> options.maxTopk(0), "maxTopk must be >= 1: 0"),
+        refusal(() -> options.ranksPerNode(0), "ranksPerNode must be >= 1: 0"),
         refusal(() -> options.normalRegions(65), "normalRegions must be <= 64: 65"),
         refusal(() -> options.lowLatencyRegions(0), "lowLatencyRegions must be >= 1: 0"),
         refusal(() -> options.arenaBytes(0), "arenaBytes must be >= 1: 0"),

@@ -99,8 +99,7 @@ class AnyFormDifferentialTest {
                   end.buffer.dispatchLayout(memory.indices(topkIdx, input.numTopk(), indexType))) {
             Expect.ints("per rank", expected.numTokensPerRank, layout.numTokensPerRank());
             Expect.ints("per expert", expected.numTokensPerExpert, layout.numTokensPerExpert());
-            Expect.ints(
-                "per node", new int[] {expected.numTokensAnywhere}, layout.numTokensPerNode());
+            Expect.ints("per node", expected.numTokensPerNode, layout.numTokensPerNode());
             Expect.bytes(
                 "in rank", expected.isTokenInRank, numRanks, DType.UINT8, layout.isTokenInRank());
           }

@@ -7,6 +7,7 @@ import io.github.deepep4j.reference.RowOrigin;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Set;
 import java.util.SplittableRandom;
 import org.jspecify.annotations.Nullable;
 
@@ -92,8 +93,17 @@ final class CombineRound {
   final List<short[][]> combined = new ArrayList<>();
   final List<float[][]> combinedWeights = new ArrayList<>();
 
+  private final Set<Integer> masked;
+
   CombineRound(Round dispatch, Form form, int hidden, SplittableRandom random) {
+    this(dispatch, form, hidden, random, Set.of());
+  }
+
+  /** A combine to which masked ranks give nothing. */
+  CombineRound(
+      Round dispatch, Form form, int hidden, SplittableRandom random, Set<Integer> masked) {
     this.dispatch = dispatch;
+    this.masked = masked;
     this.form = form;
     this.hidden = hidden;
     int numRanks = dispatch.input.numRanks();
@@ -124,7 +134,8 @@ final class CombineRound {
 
   private void expect(int rank, boolean rankMajor) {
     ReferenceCombine reference =
-        new ReferenceCombine(dispatch.input, dispatch.received, rank, hidden);
+        new ReferenceCombine(
+            dispatch.input, dispatch.received, rank, hidden, dispatch.ranksPerNode, masked);
     short @Nullable [][] bias0 = form.biases() > 0 ? biases[0][rank] : null;
     short @Nullable [][] bias1 = form.biases() > 1 ? biases[1][rank] : null;
     combined.add(

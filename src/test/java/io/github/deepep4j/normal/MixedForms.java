@@ -33,7 +33,8 @@ public final class MixedForms {
     for (int i = 0; i < rounds; i++) {
       GlobalInput input = Scenarios.input(random, numRanks, options.numExperts(), options.hidden());
       Form form = Form.draw(random);
-      Round round = new Round(input, form, Payload.draw(input, random));
+      int ranksPerNode = options.ranksPerNode() == 0 ? numRanks : options.ranksPerNode();
+      Round round = new Round(input, form, Payload.draw(input, random), ranksPerNode);
       steps.add(
           new Step(
               round,

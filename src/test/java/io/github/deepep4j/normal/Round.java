@@ -10,9 +10,17 @@ final class Round {
   final GlobalInput input;
   final Form form;
   final Payload payload;
+  final int ranksPerNode;
   final List<ReferenceDispatch> received = new ArrayList<>();
 
+  /** All ranks on one node. */
   Round(GlobalInput input, Form form, Payload payload) {
+    this(input, form, payload, input.numRanks());
+  }
+
+  /** The nodes change no row of a dispatch; they are kept for its combines. */
+  Round(GlobalInput input, Form form, Payload payload, int ranksPerNode) {
+    this.ranksPerNode = ranksPerNode;
     this.input = input;
     this.form = form;
     this.payload = payload;
@@ -31,6 +39,6 @@ final class Round {
 
   @Override
   public String toString() {
-    return input + ", " + form + ", " + payload;
+    return input + ", " + ranksPerNode + " per node, " + form + ", " + payload;
   }
 }

@@ -5,14 +5,28 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
-/** What comes back to one rank in a normal-mode combine. */
+/**
+ * What comes back to one rank in a normal-mode combine. With several nodes every sum is taken node
+ * by node, ascending, and what each node gives is rounded to BF16 before it is added; with one it
+ * is added as it is.
+ */
 public final class ReferenceCombine {
   private final GlobalInput input;
   private final List<Map<RowOrigin, Integer>> rowsByOrigin;
   private final int source;
   private final int hidden;
+  private final int numNodes;
+  private final int ranksPerNode;
+  private final Set<Integer> masked;
+
+  /** The combine of one rank where all ranks are one node. */
+  public ReferenceCombine(
+      GlobalInput input, List<ReferenceDispatch> received, int source, int hidden) {
+    this(input, received, source, hidden, input.numRanks(), Set.of());
+  }
 
   /**
    * Prepares the combine of one rank.
@@ -21,9 +35,19 @@ public final class ReferenceCombine {
    * @param received what every rank received
    * @param source the rank whose tokens are summed
    * @param hidden width of the expert outputs
+   * @param ranksPerNode ranks of each node
+   * @param masked ranks from which nothing comes
    */
   public ReferenceCombine(
-      GlobalInput input, List<ReferenceDispatch> received, int source, int hidden) {
+      GlobalInput input,
+      List<ReferenceDispatch> received,
+      int source,
+      int hidden,
+      int ranksPerNode,
+      Set<Integer> masked) {
+    this.ranksPerNode = ranksPerNode;
+    this.numNodes = input.numRanks() / ranksPerNode;
+    this.masked = masked;
     this.input = input;
     this.source = source;
     this.hidden = hidden;
@@ -50,19 +74,15 @@ public final class ReferenceCombine {
       short[][][] y, short @Nullable [][] bias0, short @Nullable [][] bias1) {
     short[][] combined = new short[input.rank(source).numTokens()][hidden];
     for (int token = 0; token < combined.length; token++) {
-      List<short[]> rows = new ArrayList<>();
+      List<Term> terms = new ArrayList<>();
       for (int rank = 0; rank < input.numRanks(); rank++) {
         Integer row = rowsByOrigin.get(rank).get(new RowOrigin(source, token, -1));
         if (row != null) {
-          rows.add(y[rank][row]);
+          terms.add(new Term(rank, y[rank][row], null));
         }
       }
       for (int column = 0; column < hidden; column++) {
-        float sum = start(bias0, bias1, token, column);
-        for (short[] row : rows) {
-          sum = sum + NumberFormats.bf16ToFloat(row[column]);
-        }
-        combined[token][column] = NumberFormats.floatToBf16(sum);
+        combined[token][column] = sum(start(bias0, bias1, token, column), terms, column);
       }
     }
     return combined;
@@ -82,37 +102,64 @@ public final class ReferenceCombine {
     short[][] combined = new short[input.rank(source).numTokens()][hidden];
     for (int token = 0; token < combined.length; token++) {
       long[] chosen = input.rank(source).topkIdx()[token];
-      List<short[]> rows = new ArrayList<>();
-      List<Float> weights = new ArrayList<>();
+      List<Term> terms = new ArrayList<>();
       for (int k = 0; k < input.numTopk(); k++) {
         if (chosen[k] >= 0) {
-          rows.add(y[input.rankOf(chosen[k])][row(token, k, chosen[k])]);
-          weights.add(input.rank(source).topkWeights()[token][k]);
+          int rank = input.rankOf(chosen[k]);
+          float weight = input.rank(source).topkWeights()[token][k];
+          terms.add(new Term(rank, y[rank][row(token, k, chosen[k])], weighted ? weight : null));
         }
       }
       for (int column = 0; column < hidden; column++) {
-        float sum = start(bias0, bias1, token, column);
-        for (int i = 0; i < rows.size(); i++) {
-          float value = NumberFormats.bf16ToFloat(rows.get(i)[column]);
-          sum = weighted ? Math.fma(weights.get(i), value, sum) : sum + value;
-        }
-        combined[token][column] = NumberFormats.floatToBf16(sum);
+        combined[token][column] = sum(start(bias0, bias1, token, column), terms, column);
       }
     }
     return combined;
   }
 
-  /** Rank-major: sums of the rows' weight vectors {@code [n][N][K]}, to {@code [T][K]}. */
+  /**
+   * A row of a sum.
+   *
+   * @param rank where it comes from
+   * @param row BF16 {@code [H]}
+   * @param weight its factor, null for a plain sum
+   */
+  private record Term(int rank, short[] row, @Nullable Float weight) {}
+
+  private short sum(float bias, List<Term> terms, int column) {
+    float total = bias;
+    for (int node = 0; node < numNodes; node++) {
+      float sum = numNodes == 1 ? bias : 0f;
+      for (Term term : terms) {
+        if (term.rank() / ranksPerNode == node && !masked.contains(term.rank())) {
+          float value = NumberFormats.bf16ToFloat(term.row()[column]);
+          sum = term.weight() == null ? sum + value : Math.fma(term.weight(), value, sum);
+        }
+      }
+      total =
+          numNodes == 1 ? sum : total + NumberFormats.bf16ToFloat(NumberFormats.floatToBf16(sum));
+    }
+    return NumberFormats.floatToBf16(total);
+  }
+
+  /**
+   * Rank-major: sums of the rows' weight vectors {@code [n][N][K]}, to {@code [T][K]}; node by
+   * node, in float32 throughout.
+   */
   public float[][] rankMajorWeights(float[][][] weights) {
     float[][] sums = new float[input.rank(source).numTokens()][input.numTopk()];
     for (int token = 0; token < sums.length; token++) {
       for (int k = 0; k < input.numTopk(); k++) {
         float sum = 0f;
-        for (int rank = 0; rank < input.numRanks(); rank++) {
-          Integer row = rowsByOrigin.get(rank).get(new RowOrigin(source, token, -1));
-          if (row != null) {
-            sum = sum + weights[rank][row][k];
+        for (int node = 0; node < numNodes; node++) {
+          float ofNode = 0f;
+          for (int rank = node * ranksPerNode; rank < (node + 1) * ranksPerNode; rank++) {
+            Integer row = rowsByOrigin.get(rank).get(new RowOrigin(source, token, -1));
+            if (row != null && !masked.contains(rank)) {
+              ofNode = ofNode + weights[rank][row][k];
+            }
           }
+          sum = sum + ofNode;
         }
         sums[token][k] = sum;
       }
@@ -126,7 +173,7 @@ public final class ReferenceCombine {
     for (int token = 0; token < back.length; token++) {
       long[] chosen = input.rank(source).topkIdx()[token];
       for (int k = 0; k < input.numTopk(); k++) {
-        if (chosen[k] >= 0) {
+        if (chosen[k] >= 0 && !masked.contains(input.rankOf(chosen[k]))) {
           back[token][k] = weights[input.rankOf(chosen[k])][row(token, k, chosen[k])];
         }
       }

@@ -17,10 +17,11 @@ class TinyRoutingTest {
     ReferenceLayout layout = new ReferenceLayout(input, 0);
     assertThat(layout.numTokensPerRank).containsExactly(2, 2, 1, 0);
     assertThat(layout.numTokensPerExpert).containsExactly(2, 1, 0, 2, 1, 0, 0, 0);
-    assertThat(layout.numTokensAnywhere).isEqualTo(3);
+    assertThat(layout.numTokensPerNode).containsExactly(3);
+    assertThat(new ReferenceLayout(input, 0, 2).numTokensPerNode).containsExactly(3, 1);
     assertThat(layout.isTokenInRank)
         .isDeepEqualTo(new byte[][] {{1, 1, 0, 0}, {1, 0, 0, 0}, {0, 1, 1, 0}});
-    assertThat(new ReferenceLayout(input, 1).numTokensAnywhere).isEqualTo(1);
+    assertThat(new ReferenceLayout(input, 1, 2).numTokensPerNode).containsExactly(1, 1);
   }
 
   @Test

@@ -75,7 +75,7 @@ public final class Backends {
    */
   public static Created create(ProcessGroup group, BufferOptions options, @Nullable Device wanted) {
     List<Proposal> proposals = new ArrayList<>();
-    for (byte[] bytes : group.allGather(Proposal.of(group.rank(), options, wanted).encode())) {
+    for (byte[] bytes : group.allGather(Proposal.of(group, options, wanted).encode())) {
       proposals.add(Proposal.decode(bytes));
     }
     checkAgreement(group.rank(), proposals);
@@ -86,6 +86,7 @@ public final class Backends {
               + " over "
               + group.size());
     }
+    Topology.of(options, group.size()); // refuses nodes that are not alike
     Device.Kind kind = choose(group.rank(), proposals);
     if (kind == Device.Kind.CPU) {
       Device device = Device.cpu();
@@ -114,16 +115,16 @@ public final class Backends {
       Wish wish, String cudaProblem, String propertyProblem, String description) {
     private static final String SEPARATOR = "\n";
 
-    static Proposal of(int rank, BufferOptions options, @Nullable Device wanted) {
+    static Proposal of(ProcessGroup group, BufferOptions options, @Nullable Device wanted) {
       String property = System.getProperty(PROPERTY);
       boolean unknown = wanted == null && property != null && !KNOWN.contains(property);
       Wish wish = wanted == null ? wishByProperty(property) : wishFor(wanted);
       String cudaProblem = "";
       if (wish != Wish.CPU) {
-        String refusal = CudaBackend.refusal(options);
+        String refusal = CudaBackend.refusal(options, group.size());
         cudaProblem =
             refusal.isEmpty()
-                ? problemOf(wanted == null ? automaticIndex(rank) : wanted.index())
+                ? problemOf(wanted == null ? automaticIndex(group.rank()) : wanted.index())
                 : refusal;
       }
       return new Proposal(

@@ -68,19 +68,22 @@ final class CpuBuffer implements BackendBuffer {
           plan.refusal.describe(context.rank, numExperts));
     }
     byte[] inRank = new byte[plan.ordinals.length];
-    int tokensOfNode = 0;
+    int[] tokensPerNode = new int[context.topology.numNodes()];
     for (int token = 0; token < plan.numTokens; token++) {
-      boolean goesAnywhere = false;
+      int lastNode = -1;
       for (int rank = 0; rank < context.numRanks; rank++) {
         int cell = token * context.numRanks + rank;
         inRank[cell] = (byte) (plan.ordinals[cell] >= 0 ? 1 : 0);
-        goesAnywhere |= inRank[cell] == 1;
+        int node = context.topology.nodeOf(rank);
+        if (inRank[cell] == 1 && node != lastNode) {
+          tokensPerNode[node]++;
+          lastNode = node;
+        }
       }
-      tokensOfNode += goesAnywhere ? 1 : 0;
     }
     return new DispatchLayout(
         Tensor.copyOf(plan.tokensPerRank, context.numRanks),
-        Tensor.copyOf(new int[] {tokensOfNode}, 1),
+        Tensor.copyOf(tokensPerNode, tokensPerNode.length),
         Tensor.copyOf(plan.tokensPerExpert, numExperts),
         Tensor.copyOf(
             io.github.deepep4j.tensor.DType.UINT8, inRank, plan.numTokens, context.numRanks));
@@ -202,6 +205,7 @@ final class CpuBuffer implements BackendBuffer {
     return new Statistics(
         context.traffic.normal.snapshot(),
         context.traffic.lowLatency.snapshot(),
+        context.traffic.network.snapshot(),
         context.windowLayout.bytes(),
         open.size(),
         context.openHandles(),

@@ -120,6 +120,7 @@ final class DispatchSend {
         places[peer] = new Place(context, peer, form, grant);
       }
     }
+    context.traffic.network.startDispatch();
     int perToken = sent.numTokens() == 0 ? 0 : sent.rows().length / sent.numTokens();
     for (int token = 0; token < sent.numTokens(); token++) {
       boolean loaded = false;
@@ -140,6 +141,7 @@ final class DispatchSend {
         }
         place.put(sent, i, token, sender);
         context.traffic.normal.sent(peer, 1, sender.payloadBytes());
+        context.traffic.network.sent(peer, token, sender.payloadBytes());
       }
     }
   }

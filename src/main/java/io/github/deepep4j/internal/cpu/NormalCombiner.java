@@ -10,7 +10,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * Normal-mode combine. Each rank publishes its expert outputs and pulls, for each of its tokens,
  * the rows that its dispatch sent out: rank-major in destination order, expert-major in top-k
- * order.
+ * order. Where there are several nodes, {@link NodeSum} rounds each node's part first.
  */
 final class NormalCombiner {
   private final RankContext context;
@@ -119,7 +119,9 @@ final class NormalCombiner {
     private final RowSum sum;
     private final int perToken;
     private final float[] weightOfRow;
+    private final int[] peerOfRow;
     private final long[] weightAddresses;
+    private final @Nullable NodeSum nodeSum;
 
     Pull(CpuHandle handle, CombineOptions options, int hidden, Messages.@Nullable Ready[] ready) {
       this.handle = handle;
@@ -129,11 +131,24 @@ final class NormalCombiner {
       this.perToken = handle.rankMajor() ? context.numRanks : handle.numTopk();
       this.sum = new RowSum(hidden, perToken);
       this.weightOfRow = new float[perToken];
+      this.peerOfRow = new int[perToken];
       this.weightAddresses = new long[perToken];
       this.sum.weights = options.isWeighted() ? weightOfRow : null;
+      this.nodeSum =
+          context.topology.numNodes() > 1 ? new NodeSum(context, hidden, perToken) : null;
     }
 
     void run(Tensor combined, @Nullable Tensor combinedWeights) {
+      try {
+        sumTokens(combined, combinedWeights);
+      } finally {
+        if (nodeSum != null) {
+          nodeSum.close();
+        }
+      }
+    }
+
+    private void sumTokens(Tensor combined, @Nullable Tensor combinedWeights) {
       long out = combined.address();
       Tensor bias0 = options.bias0();
       Tensor bias1 = options.bias1();
@@ -142,7 +157,11 @@ final class NormalCombiner {
         sum.bias0 = bias0 == null ? 0 : bias0.address() + rowBytes * token;
         sum.bias1 = bias1 == null ? 0 : bias1.address() + rowBytes * token;
         sum.out = out + rowBytes * token;
-        context.reducer.reduce(sum);
+        if (nodeSum == null) {
+          context.reducer.reduce(sum);
+        } else {
+          nodeSum.reduce(sum, peerOfRow);
+        }
         if (combinedWeights != null) {
           sumWeights(combinedWeights.address() + 4L * handle.numTopk() * token);
         }
@@ -170,27 +189,38 @@ final class NormalCombiner {
         if (gate != null) {
           weightOfRow[sum.count] = gate[index];
         }
+        peerOfRow[sum.count] = peer;
         sum.rowAddresses[sum.count++] = context.peers.at(peer, from.x() + rowBytes * row);
         context.traffic.normal.combined(peer);
       }
     }
 
-    /** Rank-major: the sum of the rows' weight vectors. Expert-major: each slot's own weight. */
+    /**
+     * Rank-major: the sum of the rows' weight vectors, like the rows node by node, but never
+     * rounded below float32. Expert-major: each slot's own weight.
+     */
     private void sumWeights(long out) {
       int numTopk = handle.numTopk();
       for (int k = 0; k < numTopk; k++) {
         float value = 0f;
         if (handle.rankMajor()) {
-          for (int rank = 0; rank < perToken; rank++) {
-            if (weightAddresses[rank] != 0) {
-              value += OffHeap.getFloat(weightAddresses[rank] + 4L * k);
-            }
+          for (int first = 0; first < perToken; first += context.topology.ranksPerNode()) {
+            value += sumOfNode(first, 4L * k);
           }
         } else if (weightAddresses[k] != 0) {
           value = OffHeap.getFloat(weightAddresses[k]);
         }
         OffHeap.putFloat(out + 4L * k, value);
       }
+    }
+
+    private float sumOfNode(int firstRank, long offset) {
+      float value = 0f;
+      for (int i = 0; i < context.topology.ranksPerNode(); i++) {
+        long address = weightAddresses[firstRank + i];
+        value += address == 0 ? 0f : OffHeap.getFloat(address + offset);
+      }
+      return value;
     }
   }
 }

@@ -3,6 +3,7 @@ package io.github.deepep4j.internal.cpu;
 import io.github.deepep4j.BufferOptions;
 import io.github.deepep4j.RowOrder;
 import io.github.deepep4j.SizeHint;
+import io.github.deepep4j.internal.backend.Topology;
 
 /**
  * One rank's window: the control records and then the regions, each kind in memory of its own.
@@ -32,7 +33,8 @@ public final class WindowLayout {
    * @param options what the buffer is made for
    * @param numRanks n
    * @return the layout
-   * @throws IllegalArgumentException if n does not divide the number of experts
+   * @throws IllegalArgumentException if n does not divide the number of experts, or is not divided
+   *     by the ranks of a node
    */
   public static WindowLayout of(BufferOptions options, int numRanks) {
     if (numRanks < 1 || options.numExperts() % numRanks != 0) {
@@ -42,6 +44,7 @@ public final class WindowLayout {
               + " over "
               + numRanks);
     }
+    Topology.of(options, numRanks); // refuses nodes that are not alike
     return new WindowLayout(options, numRanks);
   }
 

@@ -34,9 +34,18 @@ public final class CudaBackend implements Backend {
    * What these options ask for that this backend does not do.
    *
    * @param options of a buffer
+   * @param numRanks of its group
    * @return the refusal; empty if there is none
    */
-  public static String refusal(BufferOptions options) {
+  public static String refusal(BufferOptions options, int numRanks) {
+    int ranksPerNode = options.ranksPerNode();
+    if (ranksPerNode != 0 && ranksPerNode < numRanks) {
+      return "ranksPerNode("
+          + ranksPerNode
+          + ") of "
+          + numRanks
+          + " ranks is not on CUDA yet: all ranks must be one node";
+    }
     if (options.isLowLatency()) {
       return "lowLatency() is not on CUDA yet";
     }

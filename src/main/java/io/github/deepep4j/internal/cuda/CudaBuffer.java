@@ -149,6 +149,7 @@ final class CudaBuffer implements BackendBuffer {
     return new Statistics(
         unknown,
         unknown,
+        List.of(new Statistics.Node(0, 0, 0, 0)),
         windowBytes,
         rank.openResults,
         rank.handles.taken(),
