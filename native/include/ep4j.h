@@ -36,6 +36,7 @@ extern "C" {
 #define EP4J_MAX_REGIONS 64
 #define EP4J_MAX_OUTPUTS 16
 #define EP4J_MAX_COPIES 16
+#define EP4J_MAX_LOW_LATENCY 16
 #define EP4J_WINDOW_NAME_BYTES 192
 
 typedef enum ep4j_status {
@@ -95,7 +96,8 @@ typedef enum ep4j_stage {
   EP4J_STAGE_GRANT = 2,   /* where the peer lets this rank write */
   EP4J_STAGE_ARRIVAL = 3, /* the peer's rows are at their place */
   EP4J_STAGE_OUTPUT = 4,  /* the peer's expert outputs may be read */
-  EP4J_STAGE_READERS = 5  /* the peer has read this rank's expert outputs */
+  EP4J_STAGE_READERS = 5, /* the peer has read this rank's expert outputs */
+  EP4J_STAGE_INBOX = 6    /* the peer has packed this rank's earlier low-latency rows */
 } ep4j_stage;
 
 /* Why a routing is refused. */
@@ -150,6 +152,21 @@ typedef struct ep4j_buffer_config {
   int64_t region_bytes;    /* of each region, see ep4j_region_bytes */
   int64_t output_bytes;    /* of each output, see ep4j_output_bytes */
 } ep4j_buffer_config;
+
+/*
+ * The low-latency part of a buffer; equal on all ranks but for ranks_on_device. Its memory is of
+ * fixed size: num_inboxes + num_regions + num_outputs times local experts * num_ranks * max_tokens
+ * rows. Experts and K are the buffer's.
+ */
+typedef struct ep4j_low_latency_config {
+  uint64_t struct_size;
+  int32_t max_tokens;      /* M, per rank and call */
+  int32_t hidden;          /* H, of every call */
+  int32_t num_inboxes;     /* dispatches that can be sent and not received */
+  int32_t num_regions;     /* results that can be open */
+  int32_t num_outputs;     /* combines that can be open */
+  int32_t ranks_on_device; /* whose kernels may wait for each other on this device, >= 1 */
+} ep4j_low_latency_config;
 
 /* Names a rank's window to its peers: an opaque record to be exchanged as it is. */
 typedef struct ep4j_window_name {
@@ -258,6 +275,58 @@ typedef struct ep4j_combine_receive_call {
   int64_t timeout_nanos;
 } ep4j_combine_receive_call;
 
+/*
+ * One low-latency dispatch. R is num_ranks * M. Without hook it sends and receives in one launch;
+ * with it ep4j_low_latency_dispatch_receive does the rest, and receive_stats and wait_nanos must
+ * stay until then.
+ */
+typedef struct ep4j_low_latency_dispatch_call {
+  uint64_t struct_size;
+  const void* x;          /* [num_tokens, hidden] BF16, 16-byte aligned */
+  const void* topk_idx;   /* [num_tokens, num_topk] int32 or int64 */
+  int32_t* receive_stats; /* [local experts], rows received are added; or NULL */
+  int64_t* wait_nanos;    /* [num_ranks], time blocked on each source; or NULL */
+  int32_t num_tokens;
+  int32_t num_topk;
+  int32_t index_bytes; /* 4 or 8 */
+  int32_t cast;        /* ep4j_cast */
+  int32_t region;      /* a free one, 0 .. num_regions - 1 */
+  int32_t output;      /* a free one, to be writable once received; -1 for none */
+  int32_t num_sms;     /* blocks; 0 for this rank's share of the device */
+  int32_t hook;
+  int64_t timeout_nanos;
+} ep4j_low_latency_dispatch_call;
+
+/* Where the result of a low-latency dispatch lies. */
+typedef struct ep4j_low_latency_result {
+  uint64_t struct_size;
+  void* x;               /* [local experts, R, hidden] BF16, or E4M3 with a cast */
+  void* scales;          /* [local experts, R, words] words, strides [words R, 1, R]; or NULL */
+  int32_t* count;        /* [local experts] */
+  int32_t* source_info;  /* [local experts, R] token in its source */
+  int64_t* layout_range; /* [local experts, num_ranks] begin << 32 | count */
+  void* y;               /* [local experts, R, hidden] BF16: the output's memory; or NULL */
+} ep4j_low_latency_result;
+
+/*
+ * One low-latency combine of the dispatch whose result is in region. Without hook it sends and
+ * receives in one launch; with it ep4j_low_latency_combine_receive does the rest, and topk_weights
+ * must stay until then.
+ */
+typedef struct ep4j_low_latency_combine_call {
+  uint64_t struct_size;
+  const void* y; /* [local experts, R, hidden] BF16; the output's own memory or to be copied to it */
+  const float* topk_weights; /* [num_tokens, num_topk] */
+  void* out;                 /* [num_tokens, hidden] BF16 */
+  int32_t region;            /* received, and not released */
+  int32_t output;            /* free, or the one that y lies in */
+  int32_t log_fmt;           /* 1: rows travel as LogFMT-10, which overwrites the output */
+  int32_t num_sms;           /* blocks; 0 for this rank's share of the device */
+  int32_t hook;
+  int32_t reserved;
+  int64_t timeout_nanos;
+} ep4j_low_latency_combine_call;
+
 /* Counts of one routing. */
 typedef struct ep4j_layout_call {
   uint64_t struct_size;
@@ -346,8 +415,18 @@ EP4J_API ep4j_status ep4j_region_bytes(const ep4j_region_form* form, int32_t num
 EP4J_API ep4j_status ep4j_output_bytes(int64_t rows, int32_t hidden, int32_t weights_per_row,
                                        int64_t* bytes);
 
+/* Bytes of a window that low-latency mode takes; needs no device. */
+EP4J_API ep4j_status ep4j_low_latency_bytes(const ep4j_low_latency_config* config,
+                                            int32_t num_ranks, int32_t num_experts,
+                                            int64_t* bytes);
+
 /* Makes one rank's end, not yet connected. Waits for the device. */
 EP4J_API ep4j_status ep4j_buffer_create(const ep4j_buffer_config* config, ep4j_buffer** buffer);
+
+/* The same for a buffer that has low-latency mode, too. */
+EP4J_API ep4j_status ep4j_buffer_create_low_latency(const ep4j_buffer_config* config,
+                                                    const ep4j_low_latency_config* low_latency,
+                                                    ep4j_buffer** buffer);
 
 /* Names the window, for the peers. */
 EP4J_API ep4j_status ep4j_buffer_window(ep4j_buffer* buffer, ep4j_window_name* name);
@@ -410,6 +489,43 @@ EP4J_API ep4j_status ep4j_combine_receive(ep4j_buffer* buffer,
 
 /* Copies on stream by one kernel and no copy engine, so that it holds up no peer. Local. */
 EP4J_API ep4j_status ep4j_copy(ep4j_buffer* buffer, const ep4j_copy_call* call, void* stream);
+
+/*
+ * A low-latency dispatch, or its sending half: collective. Addresses are known at once; contents
+ * may be read on the stream after the receiving half. The sending half of dispatch j waits until
+ * every peer has received dispatch j - num_inboxes; this rank must have issued that itself.
+ */
+EP4J_API ep4j_status ep4j_low_latency_dispatch(ep4j_buffer* buffer,
+                                               const ep4j_low_latency_dispatch_call* call,
+                                               ep4j_low_latency_result* result, void* stream);
+
+/* The receiving half of a dispatch with a hook; once, in any order among open ones. */
+EP4J_API ep4j_status ep4j_low_latency_dispatch_receive(ep4j_buffer* buffer, int32_t region,
+                                                       int32_t num_sms, int64_t timeout_nanos,
+                                                       void* stream);
+
+/* Readers enqueued on stream so far must finish before the region is used again. */
+EP4J_API ep4j_status ep4j_low_latency_release(ep4j_buffer* buffer, int32_t region, void* stream);
+
+/*
+ * Hands an output's memory out: on stream, after this call, it may be written, because the readers
+ * of its last contents have finished. Launches nothing if a dispatch has waited for them.
+ */
+EP4J_API ep4j_status ep4j_low_latency_combine_input(ep4j_buffer* buffer, int32_t output,
+                                                    int64_t timeout_nanos, void** y, void* stream);
+
+/*
+ * A low-latency combine, or its sending half: collective. out may be read on the stream after the
+ * receiving half. A combine num_outputs before this one must have been received by this rank.
+ */
+EP4J_API ep4j_status ep4j_low_latency_combine(ep4j_buffer* buffer,
+                                              const ep4j_low_latency_combine_call* call,
+                                              void* stream);
+
+/* The receiving half of a combine with a hook; once, in any order among open ones. */
+EP4J_API ep4j_status ep4j_low_latency_combine_receive(ep4j_buffer* buffer, int32_t output,
+                                                      int32_t num_sms, int64_t timeout_nanos,
+                                                      void* stream);
 
 /* Masks a rank on this one: it is neither sent to nor waited for. Does not wait for the device. */
 EP4J_API ep4j_status ep4j_mask(ep4j_buffer* buffer, int32_t rank);

@@ -3,15 +3,9 @@
 
 #include <memory>
 
+#include "capi/buffer.hpp"
 #include "capi/guard.hpp"
 #include "layout/output_layout.hpp"
-#include "runtime/buffer.hpp"
-
-struct ep4j_buffer {
-  explicit ep4j_buffer(const ep4j_buffer_config& config) : end(config) {}
-  ep4j::Buffer end;
-  int device = 0;
-};
 
 using ep4j::as_stream;
 using ep4j::guarded;
@@ -77,15 +71,32 @@ ep4j_status ep4j_output_bytes(int64_t rows, int32_t hidden, int32_t weights_per_
   });
 }
 
+static ep4j_buffer* make_buffer(const ep4j_buffer_config& config,
+                                const ep4j_low_latency_config* low_latency) {
+  ep4j::device_count();  // NO_DEVICE before anything else
+  ep4j::DeviceScope scope(config.device);
+  auto made = std::make_unique<ep4j_buffer>(config, low_latency);
+  made->device = config.device;
+  return made.release();
+}
+
 ep4j_status ep4j_buffer_create(const ep4j_buffer_config* config, ep4j_buffer** buffer) {
   return guarded([&] {
     require_struct(config, "config");
     require_given(buffer, "buffer");
-    ep4j::device_count();  // NO_DEVICE before anything else
-    ep4j::DeviceScope scope(config->device);
-    auto made = std::make_unique<ep4j_buffer>(*config);
-    made->device = config->device;
-    *buffer = made.release();
+    *buffer = make_buffer(*config, nullptr);
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_buffer_create_low_latency(const ep4j_buffer_config* config,
+                                           const ep4j_low_latency_config* low_latency,
+                                           ep4j_buffer** buffer) {
+  return guarded([&] {
+    require_struct(config, "config");
+    require_struct(low_latency, "low_latency");
+    require_given(buffer, "buffer");
+    *buffer = make_buffer(*config, low_latency);
     return EP4J_OK;
   });
 }

@@ -17,8 +17,10 @@ namespace ep4j {
 
 struct ControlLayout {
   // Calls that a peer may be ahead before its announcement is overwritten. A peer gets ahead by the
-  // combines whose receiving half is outstanding here, at most kMaxOutputs, and one dispatch.
-  static constexpr int kCallRing = 2 * kMaxOutputs;
+  // combines whose receiving half is outstanding here, at most kMaxOutputs, and one dispatch; in
+  // low-latency mode by as many dispatches as there are inboxes, and combines as there are outputs.
+  static constexpr int kCallRing = 64;
+  static_assert(kCallRing >= kMaxOutputs + 2 * kMaxLowLatency + 2);
 
   // Counts and grants are read in the send half of a dispatch only, and no rank can be more than
   // one dispatch ahead there, so two in turn suffice (model-checked: probe/protocol_model.py). The

@@ -19,6 +19,7 @@ constexpr int kMaxRanks = EP4J_MAX_RANKS;
 constexpr int kMaxTopk = EP4J_MAX_TOPK;
 constexpr int kMaxRegions = EP4J_MAX_REGIONS;
 constexpr int kMaxOutputs = EP4J_MAX_OUTPUTS;
+constexpr int kMaxLowLatency = EP4J_MAX_LOW_LATENCY;  // inboxes, regions, outputs each
 constexpr int kWarpLanes = 32;
 
 // Regions and records start on lines of this size: a multiple of what the bulk-copy engine aligns

@@ -49,10 +49,12 @@ bool choose_bulk(const ep4j_buffer_config& config, const DeviceLimits& limits) {
 }
 
 // FNV-1a over what must be equal on all ranks.
-uint64_t digest(const ep4j_buffer_config& config) {
+uint64_t digest(const ep4j_buffer_config& config, const LowLatencyLayout& low) {
   const int64_t fields[] = {config.num_ranks,    config.num_experts, config.max_tokens,
                             config.max_topk,     config.num_regions, config.num_outputs,
-                            config.region_bytes, config.output_bytes};
+                            config.region_bytes, config.output_bytes, low.max_tokens,
+                            low.hidden,          low.inboxes,         low.regions,
+                            low.outputs};
   uint64_t hash = 0xcbf29ce484222325;
   for (int64_t field : fields) {
     hash = (hash ^ static_cast<uint64_t>(field)) * 0x100000001b3;
@@ -73,14 +75,18 @@ void prepare_kernels(const DeviceLimits& limits, bool bulk) {
 
 }  // namespace
 
-Buffer::Buffer(const ep4j_buffer_config& config)
+Buffer::Buffer(const ep4j_buffer_config& config, const ep4j_low_latency_config* low_latency)
     : config_(checked(config)),
       local_experts_(config.num_experts / config.num_ranks),
       limits_(device_limits(config.device)),
       bulk_(choose_bulk(config, limits_)),
+      low_latency_(low_latency == nullptr
+                       ? nullptr
+                       : std::make_unique<LowLatency>(*low_latency, config, limits_, bulk_)),
       layout_{{config.num_ranks, local_experts_, config.num_regions, config.num_outputs},
               config.region_bytes,
-              config.output_bytes},
+              config.output_bytes,
+              low_latency_ == nullptr ? 0 : low_latency_->layout.bytes()},
       handle_layout_{config.max_tokens, config.max_topk, config.num_ranks, local_experts_},
       window_(static_cast<size_t>(layout_.bytes())),
       local_(static_cast<size_t>(LocalLayout{config.num_experts}.bytes())),
@@ -93,13 +99,19 @@ Buffer::Buffer(const ep4j_buffer_config& config)
   const PinnedLayout pinned{local_experts_};
   check(cudaMemset(window_.get(), 0, static_cast<size_t>(layout_.control.bytes())),
         "clearing the window's control records");
+  if (low_latency_ != nullptr) {
+    check(cudaMemset(window_.get() + layout_.low_latency(), 0,
+                     static_cast<size_t>(low_latency_->layout.control_bytes())),
+          "clearing the window's low-latency records");
+  }
   check(cudaMemset(local_.get(), 0, static_cast<size_t>(local.bytes())), "clearing local memory");
   std::memset(pinned_.host(), 0, static_cast<size_t>(pinned.bytes()));
   *reinterpret_cast<uint64_t*>(pinned_.host() + pinned.ones()) = 1;
   control_stream_ = take_stream(config.device, false);
   check(cudaDeviceSynchronize(), "preparing the buffer");
   name_ = ep4j::name_window(window_.get(), static_cast<uint64_t>(layout_.bytes()), config.device,
-                            digest(config));
+                            digest(config, low_latency_layout(low_latency, config.num_ranks,
+                                                      config.num_experts)));
 
   view_.rank = config.rank;
   view_.num_ranks = config.num_ranks;

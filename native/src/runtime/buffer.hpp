@@ -11,6 +11,7 @@
 #include "layout/rank_view.hpp"
 #include "layout/window_layout.hpp"
 #include "runtime/device.hpp"
+#include "runtime/low_latency.hpp"
 #include "runtime/memory.hpp"
 #include "runtime/window.hpp"
 
@@ -46,7 +47,8 @@ struct OutputState {
 
 class Buffer {
  public:
-  explicit Buffer(const ep4j_buffer_config& config);
+  // low_latency is null for a buffer without that mode.
+  Buffer(const ep4j_buffer_config& config, const ep4j_low_latency_config* low_latency);
   ~Buffer();
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
@@ -69,6 +71,15 @@ class Buffer {
   void combine_receive(const ep4j_combine_receive_call& call, cudaStream_t stream);
 
   void copy(const ep4j_copy_call& call, cudaStream_t stream) const;
+  void low_latency_dispatch(const ep4j_low_latency_dispatch_call& call,
+                            ep4j_low_latency_result& result, cudaStream_t stream);
+  void low_latency_dispatch_receive(int region, int num_sms, int64_t timeout_nanos,
+                                    cudaStream_t stream);
+  void low_latency_release(int region, cudaStream_t stream);
+  void* low_latency_combine_input(int output, int64_t timeout_nanos, cudaStream_t stream);
+  void low_latency_combine(const ep4j_low_latency_combine_call& call, cudaStream_t stream);
+  void low_latency_combine_receive(int output, int num_sms, int64_t timeout_nanos,
+                                   cudaStream_t stream);
 
   void mask(int rank);
   uint32_t masked() const;
@@ -94,6 +105,13 @@ class Buffer {
   void check_output(int output, int64_t rows, int hidden, int weights_per_row) const;
   void await_readers(int output, int64_t timeout_nanos, cudaStream_t stream);
   int num_blocks(int num_sms) const;
+  LowLatency& low_latency() const;
+  LowLatencyView low_latency_view(int region, int64_t timeout_nanos) const;
+  LowLatencyRegion& low_latency_region(int region) const;
+  LowLatencyOutput& low_latency_output(int output) const;
+  char* low_latency_memory(int64_t offset) const;
+  void check_low_latency(const ep4j_low_latency_dispatch_call& call) const;
+  void check_low_latency(const ep4j_low_latency_combine_call& call) const;
   void check_stream(cudaStream_t stream) const;
   void require_connected() const;
 
@@ -101,6 +119,7 @@ class Buffer {
   const int local_experts_;
   const DeviceLimits limits_;
   const bool bulk_;
+  const std::unique_ptr<LowLatency> low_latency_;  // or null
   const WindowLayout layout_;
   const HandleLayout handle_layout_;
   DeviceMemory window_;

@@ -7,7 +7,13 @@
 
 namespace ep4j {
 
-enum class Operation : uint64_t { kDispatch = 1, kCachedDispatch = 2, kCombine = 3 };
+enum class Operation : uint64_t {
+  kDispatch = 1,
+  kCachedDispatch = 2,
+  kCombine = 3,
+  kLowLatencyDispatch = 4,
+  kLowLatencyCombine = 5
+};
 
 inline bool is_aligned(const void* address) {
   return reinterpret_cast<uint64_t>(address) % 16 == 0;

@@ -111,9 +111,12 @@ char* Arena::take(size_t bytes) {
   return address;
 }
 
-RankEnd::RankEnd(const ep4j_buffer_config& config, size_t scratch_bytes)
+RankEnd::RankEnd(const ep4j_buffer_config& config, const ep4j_low_latency_config* low_latency,
+                 size_t scratch_bytes)
     : rank(config.rank), device(config.device), scratch(scratch_bytes) {
-  ok(ep4j_buffer_create(&config, &buffer), "making a buffer");
+  ok(low_latency == nullptr ? ep4j_buffer_create(&config, &buffer)
+                            : ep4j_buffer_create_low_latency(&config, low_latency, &buffer),
+     "making a buffer");
   void* made = nullptr;
   ok(ep4j_stream_create(config.device, 0, &made), "making a stream");
   stream = static_cast<cudaStream_t>(made);
@@ -142,11 +145,12 @@ void RankEnd::expect_no_fault() {
          record.expected, ", seen ", record.seen);
 }
 
-World::World(const Case& c, int regions, int outputs, bool mask_on_timeout, size_t scratch_bytes) {
+World::World(const Case& c, int regions, int outputs, bool mask_on_timeout, size_t scratch_bytes,
+             const ep4j_low_latency_config* low_latency) {
   std::vector<ep4j_window_name> names;
   for (int rank = 0; rank < c.ranks; rank++) {
     ends_.push_back(std::make_unique<RankEnd>(
-        config_for(c, rank, regions, outputs, mask_on_timeout), scratch_bytes));
+        config_for(c, rank, regions, outputs, mask_on_timeout), low_latency, scratch_bytes));
     names.emplace_back();
     ok(ep4j_buffer_window(ends_.back()->buffer, &names.back()), "naming a window");
   }

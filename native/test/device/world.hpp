@@ -36,7 +36,9 @@ class Arena {
 // One rank, as its thread sees it.
 class RankEnd {
  public:
-  RankEnd(const ep4j_buffer_config& config, size_t scratch_bytes);
+  // low_latency is null for a buffer without that mode.
+  RankEnd(const ep4j_buffer_config& config, const ep4j_low_latency_config* low_latency,
+          size_t scratch_bytes);
   ~RankEnd();
   RankEnd(const RankEnd&) = delete;
 
@@ -89,7 +91,8 @@ constexpr int64_t kTimeoutNanos = 10'000'000'000;
 class World {
  public:
   explicit World(const Case& c, int regions = 2, int outputs = 2, bool mask_on_timeout = false,
-                 size_t scratch_bytes = size_t{96} << 20);
+                 size_t scratch_bytes = size_t{96} << 20,
+                 const ep4j_low_latency_config* low_latency = nullptr);
   ~World();
   World(const World&) = delete;
 

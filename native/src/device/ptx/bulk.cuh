@@ -85,10 +85,33 @@ __device__ __forceinline__ void bulk_wait_sources_read() {
   asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
 }
 
+// The same for all stores but those of this thread's last group.
+__device__ __forceinline__ void bulk_wait_earlier_sources_read() {
+  asm volatile("cp.async.bulk.wait_group.read 1;" ::: "memory");
+}
+
 // This thread's stores are complete and visible to it.
 __device__ __forceinline__ void bulk_wait_complete() {
   asm volatile("cp.async.bulk.wait_group 0;" ::: "memory");
 }
+
+}  // namespace ep4j::ptx
+#else
+namespace ep4j::ptx {
+
+// Declared only, so that a template can name them in a branch that older devices discard.
+__device__ void barrier_init(uint64_t* barrier, uint32_t arrivals);
+__device__ void fence_barrier_init();
+__device__ void fence_proxy_shared();
+__device__ void fence_proxy_global();
+__device__ void barrier_expect(uint64_t* barrier, uint32_t bytes);
+__device__ void barrier_wait(uint64_t* barrier, uint32_t parity);
+__device__ void bulk_load(void* shared, const void* global, uint32_t bytes, uint64_t* barrier);
+__device__ void bulk_store(void* global, const void* shared, uint32_t bytes);
+__device__ void bulk_commit();
+__device__ void bulk_wait_sources_read();
+__device__ void bulk_wait_earlier_sources_read();
+__device__ void bulk_wait_complete();
 
 }  // namespace ep4j::ptx
 #endif

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "device/ptx/bulk.cuh"
-#include "kernels/normal/fp8_cast.cuh"
+#include "device/numeric/fp8_cast.cuh"
 #include "kernels/normal/row_route.cuh"
 
 namespace ep4j {

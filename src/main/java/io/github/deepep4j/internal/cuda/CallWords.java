@@ -6,14 +6,23 @@ import io.github.deepep4j.internal.cuda.binding.Abi;
  * The words that ranks compare at the start of a call, in words for people. {@code native/include/
  * ep4j.h} describes them at {@code own_call}.
  *
- * @param head operation, order, bounded, dtype, cast, index bytes, weights, weighted: a byte each
+ * @param head operation, order, bounded, dtype, cast, index bytes, weights, weighted or LogFMT-10: a
+ *     byte each
  * @param sizes row bytes and scale words
  * @param shape K and alignment
  * @param handle the call whose routing is used, 0 for none
  */
 record CallWords(long head, long sizes, long shape, long handle) {
-  private static final String[] OPERATIONS = {"nothing", "dispatch", "cached dispatch", "combine"};
+  private static final String[] OPERATIONS = {
+    "nothing",
+    "dispatch",
+    "cached dispatch",
+    "combine",
+    "lowLatencyDispatch",
+    "lowLatencyCombine"
+  };
   private static final int COMBINE = 3;
+  private static final int LOW_LATENCY_COMBINE = 5;
   private static final String[] CASTS = {"", " cast PLAIN", " cast ROUNDED", " cast UE8M0"};
 
   /** The operation's name. */
@@ -36,6 +45,7 @@ record CallWords(long head, long sizes, long shape, long handle) {
     }
     text.append(field(6) != 0 ? ", with weights" : "");
     text.append(field(0) == COMBINE && field(7) != 0 ? ", weighted" : "");
+    text.append(field(0) == LOW_LATENCY_COMBINE && field(7) != 0 ? ", LogFMT-10" : "");
     if (low(shape) > 1) {
       text.append(", alignment ").append(low(shape));
     }

@@ -7,7 +7,8 @@ enum WaitStage {
   GRANT("grant", "dispatch"),
   ARRIVAL("arrival", "dispatch"),
   OUTPUT("expert output", "combine"),
-  READERS("readers", "combine");
+  READERS("readers", "combine"),
+  INBOX("inbox", "lowLatencyDispatch");
 
   private static final WaitStage[] VALUES = values();
 

@@ -73,6 +73,22 @@ public final class Ep4jNative {
   static native @Cast("int") int sizeofCombineReceiveCall();
 
   @MemberGetter
+  @Name("sizeof(ep4j_low_latency_config)")
+  static native @Cast("int") int sizeofLowLatencyConfig();
+
+  @MemberGetter
+  @Name("sizeof(ep4j_low_latency_dispatch_call)")
+  static native @Cast("int") int sizeofLowLatencyDispatchCall();
+
+  @MemberGetter
+  @Name("sizeof(ep4j_low_latency_result)")
+  static native @Cast("int") int sizeofLowLatencyResult();
+
+  @MemberGetter
+  @Name("sizeof(ep4j_low_latency_combine_call)")
+  static native @Cast("int") int sizeofLowLatencyCombineCall();
+
+  @MemberGetter
   @Name("sizeof(ep4j_layout_call)")
   static native @Cast("int") int sizeofLayoutCall();
 
@@ -121,6 +137,19 @@ public final class Ep4jNative {
   @Name("ep4j_buffer_create")
   public static native @Cast("ep4j_status") int bufferCreate(
       @Cast("const ep4j_buffer_config*") long config, @Cast("ep4j_buffer**") long buffer);
+
+  @Name("ep4j_low_latency_bytes")
+  public static native @Cast("ep4j_status") int lowLatencyBytes(
+      @Cast("const ep4j_low_latency_config*") long config,
+      int numRanks,
+      int numExperts,
+      @Cast("int64_t*") long bytes);
+
+  @Name("ep4j_buffer_create_low_latency")
+  public static native @Cast("ep4j_status") int bufferCreateLowLatency(
+      @Cast("const ep4j_buffer_config*") long config,
+      @Cast("const ep4j_low_latency_config*") long lowLatency,
+      @Cast("ep4j_buffer**") long buffer);
 
   @Name("ep4j_buffer_window")
   public static native @Cast("ep4j_status") int bufferWindow(
@@ -201,6 +230,47 @@ public final class Ep4jNative {
   public static native @Cast("ep4j_status") int copy(
       @Cast("ep4j_buffer*") long buffer,
       @Cast("const ep4j_copy_call*") long call,
+      @Cast("void*") long stream);
+
+  @Name("ep4j_low_latency_dispatch")
+  public static native @Cast("ep4j_status") int lowLatencyDispatch(
+      @Cast("ep4j_buffer*") long buffer,
+      @Cast("const ep4j_low_latency_dispatch_call*") long call,
+      @Cast("ep4j_low_latency_result*") long result,
+      @Cast("void*") long stream);
+
+  @Name("ep4j_low_latency_dispatch_receive")
+  public static native @Cast("ep4j_status") int lowLatencyDispatchReceive(
+      @Cast("ep4j_buffer*") long buffer,
+      int region,
+      int numSms,
+      @Cast("int64_t") long timeoutNanos,
+      @Cast("void*") long stream);
+
+  @Name("ep4j_low_latency_release")
+  public static native @Cast("ep4j_status") int lowLatencyRelease(
+      @Cast("ep4j_buffer*") long buffer, int region, @Cast("void*") long stream);
+
+  @Name("ep4j_low_latency_combine_input")
+  public static native @Cast("ep4j_status") int lowLatencyCombineInput(
+      @Cast("ep4j_buffer*") long buffer,
+      int output,
+      @Cast("int64_t") long timeoutNanos,
+      @Cast("void**") long y,
+      @Cast("void*") long stream);
+
+  @Name("ep4j_low_latency_combine")
+  public static native @Cast("ep4j_status") int lowLatencyCombine(
+      @Cast("ep4j_buffer*") long buffer,
+      @Cast("const ep4j_low_latency_combine_call*") long call,
+      @Cast("void*") long stream);
+
+  @Name("ep4j_low_latency_combine_receive")
+  public static native @Cast("ep4j_status") int lowLatencyCombineReceive(
+      @Cast("ep4j_buffer*") long buffer,
+      int output,
+      int numSms,
+      @Cast("int64_t") long timeoutNanos,
       @Cast("void*") long stream);
 
   @Name("ep4j_mask")

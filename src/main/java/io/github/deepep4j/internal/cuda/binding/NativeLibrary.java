@@ -149,6 +149,10 @@ public final class NativeLibrary {
     compare(differing, Counts.SHAPE, Ep4jNative.sizeofCounts());
     compare(differing, CombineCall.SHAPE, Ep4jNative.sizeofCombineCall());
     compare(differing, CombineReceiveCall.SHAPE, Ep4jNative.sizeofCombineReceiveCall());
+    compare(differing, LowLatencyConfig.SHAPE, Ep4jNative.sizeofLowLatencyConfig());
+    compare(differing, LowLatencyDispatchCall.SHAPE, Ep4jNative.sizeofLowLatencyDispatchCall());
+    compare(differing, LowLatencyAddresses.SHAPE, Ep4jNative.sizeofLowLatencyResult());
+    compare(differing, LowLatencyCombineCall.SHAPE, Ep4jNative.sizeofLowLatencyCombineCall());
     compare(differing, LayoutCall.SHAPE, Ep4jNative.sizeofLayoutCall());
     compare(differing, LayoutVerdict.SHAPE, Ep4jNative.sizeofLayoutVerdict());
     compare(differing, CopyCall.SHAPE, Ep4jNative.sizeofCopyCall());

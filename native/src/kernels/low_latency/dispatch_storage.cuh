@@ -1,0 +1,44 @@
+// What the roles of low-latency dispatch share: one block's view of one call.
+#pragma once
+
+#include "device/sync/call_agreement.cuh"
+#include "device/sync/grid_decision.cuh"
+#include "device/sync/grid_end.cuh"
+#include "kernels/low_latency/dispatch.hpp"
+
+namespace ep4j {
+
+constexpr int kVectorBytes = 16;
+
+struct DispatchStorage {
+  uint64_t epoch;
+  uint64_t inbox_epoch;  // of the dispatch that had the inbox before; sending half
+  int32_t inbox;
+  uint32_t failed;   // this rank gave up in an earlier call
+  uint32_t open;     // destinations that rows go to
+  uint32_t arrived;  // sources whose rows are packed
+  char* targets[2][kMaxTopk];  // load/store path: slots of the current token
+  uint64_t barriers[kLowLatencyWarps];
+};
+
+__device__ inline LandedMessage* landed_at(const LowLatencyView& view, int window, int inbox,
+                                           int writer) {
+  return view.at<LandedMessage>(window, view.layout.landed(inbox, writer));
+}
+
+// One thread. The sending half advances what is read here only when every block has read it.
+__device__ inline void enter_call(const LowLatencyDispatchParams& params, DispatchStorage& shared) {
+  const LowLatencyState& state = *params.view.state;
+  if ((params.phases & kSendPhase) != 0) {
+    shared.epoch = params.view.rank.state->epoch + 1;
+    shared.inbox = static_cast<int32_t>(state.dispatches %
+                                        static_cast<uint32_t>(params.view.layout.inboxes));
+    shared.inbox_epoch = state.inbox_epochs[shared.inbox];
+  } else {
+    shared.epoch = state.regions[params.region].epoch;
+    shared.inbox = state.regions[params.region].inbox;
+  }
+  shared.failed = params.view.rank.state->failed;
+}
+
+}  // namespace ep4j
