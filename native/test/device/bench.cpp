@@ -11,10 +11,12 @@
 // "host time" is what a call takes on the host until it returns, launches included, one rank, GPU
 // idle: the same calls from Java must not take much longer.
 #include <cstdio>
+#include <cstring>
 #include <numeric>
 
 #include "bench_group.hpp"
 #include "bench_kernels.hpp"
+#include "bench_low_latency.hpp"
 
 namespace ep4j::test {
 namespace {
@@ -151,11 +153,16 @@ void bench_group(Report& report, int ranks, int sms, bool fp8, int order, bool e
 
 int main(int argc, char** argv) {
   using namespace ep4j::test;
-  if (argc != 3) {
-    std::printf("usage: %s RESULT.json COMMIT\n", argv[0]);
+  const bool low_latency = argc == 4 && std::strcmp(argv[3], "low-latency") == 0;
+  if (argc != 3 && !low_latency) {
+    std::printf("usage: %s RESULT.json COMMIT [low-latency]\n", argv[0]);
     return 2;
   }
   try {
+    if (low_latency) {
+      bench_low_latency(argv[1], argv[2]);
+      return 0;
+    }
     Report report;
     for (int sms : {16, 24, 48, 96}) {
       bench_row_copy(report, 2 * kBenchHidden, sms);

@@ -362,7 +362,7 @@ void LowLatencyRank::check(const Tensors& tensors, const LowLatencyPlan& plan, O
            ", combined[", i / hidden, ", ", i % hidden, "] is ", float_of_bf16(got[i]), ", not ",
            float_of_bf16(want.out[i]));
   }
-  expect(different * 1000 <= want.out.size(), c_.describe(), ": ", different, " of ",
+  expect(different * 1000 < want.out.size() + 1000, c_.describe(), ": ", different, " of ",
          want.out.size(), " LogFMT-10 sums differ");
 }
 

@@ -148,7 +148,7 @@ void log_fmt_examples() {
   const uint32_t amax = bf16_from_float(0.5f);
   const uint32_t amin = bf16_from_float(std::ldexp(1.0f, -10));
   const LogFmtEncoding encoding(amax, amin, logs.table);
-  const LogFmtDecoding decoding(amax, amin);
+  const LogFmtDecoding decoding(amax, amin, logs.table);
   struct Example {
     float value;
     uint32_t code;
@@ -170,7 +170,7 @@ void log_fmt_examples() {
 void log_fmt_is_close(uint32_t amax, uint32_t amin) {
   const Logarithms logs;
   const LogFmtEncoding encoding(amax, amin, logs.table);
-  const LogFmtDecoding decoding(amax, amin);
+  const LogFmtDecoding decoding(amax, amin, logs.table);
   expect(encoding.code(amax, logs.table) == 511, "the largest value has code 511");
   uint32_t before = 0;
   for (uint32_t magnitude = amin; magnitude <= amax; magnitude++) {

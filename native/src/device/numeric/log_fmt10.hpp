@@ -50,22 +50,37 @@ struct LogFmtEncoding {
   }
 };
 
-// How one group's codes become values, in float32.
+// How one group's codes become values: 2^(code * step + log_zero). The exponent is summed in two
+// float32 parts, because its rounding alone would move one BF16 sum in a thousand.
 struct LogFmtDecoding {
   float step;
-  float log_zero;  // where code 0 would be, were it not zero
+  float step_rest;
+  float log_zero;  // where code 0 would be, were it not zero; never above 0
+  float log_zero_rest;
 
-  EP4J_HOST_DEVICE LogFmtDecoding(uint32_t amax, uint32_t amin) {
-    const float log_max = log2f(bf16_to_float(amax));
-    const float log_min =
-        fmaxf(log2f(bf16_to_float(amin)), log_max - static_cast<float>(kLogFmtWidestRange));
-    step = (log_max - log_min) / kLogFmtSteps;
-    log_zero = log_min - step;
+  EP4J_HOST_DEVICE LogFmtDecoding(uint32_t amax, uint32_t amin, const double* table) {
+    const double log_max = log2_magnitude(amax, table);
+    const double least = log_max - kLogFmtWidestRange;
+    double log_min = log2_magnitude(amin, table);
+    log_min = log_min > least ? log_min : least;
+    const double exact_step = (log_max - log_min) * (1.0 / kLogFmtSteps);
+    const double exact_zero = log_min - exact_step;
+    step = static_cast<float>(exact_step);
+    step_rest = static_cast<float>(exact_step - step);
+    log_zero = static_cast<float>(exact_zero);
+    log_zero_rest = static_cast<float>(exact_zero - log_zero);
   }
 
   EP4J_HOST_DEVICE float value(uint32_t code, bool negative) const {
-    const float magnitude =
-        code == 0 ? 0.0f : exp2f(fmaf(static_cast<float>(code), step, log_zero));
+    constexpr float kLn2 = 0.693147181f;
+    const float count = static_cast<float>(code);
+    const float product = count * step;
+    const float exponent = log_zero + product;
+    // What the two roundings left out, exactly: |log_zero| >= |product|.
+    const float rest = (product - (exponent - log_zero)) + fmaf(count, step, -product) +
+                       fmaf(count, step_rest, log_zero_rest);
+    const float power = exp2f(exponent);
+    const float magnitude = code == 0 ? 0.0f : fmaf(power * kLn2, rest, power);
     return negative ? -magnitude : magnitude;
   }
 };

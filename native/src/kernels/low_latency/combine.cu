@@ -145,9 +145,6 @@ __device__ void send(const LowLatencyCombineParams& params, CombineStorage& shar
       shared.may_stage = may_stage ? 1 : 0;
     }
   }
-  if (params.log_fmt != 0 && threadIdx.x < kBf16Significands) {
-    shared.logarithms[threadIdx.x] = log2(static_cast<double>(threadIdx.x) / 128);
-  }
   __syncthreads();
   if (shared.may_stage != 0) {
     OutputStager(params, shared).run();
@@ -243,6 +240,9 @@ __global__ void __launch_bounds__(kLowLatencyThreads, 1)
   __shared__ CombineStorage shared;
   if (threadIdx.x == 0) {
     enter_call(params, shared);
+  }
+  if (params.log_fmt != 0 && threadIdx.x < kBf16Significands) {
+    shared.logarithms[threadIdx.x] = log2(static_cast<double>(threadIdx.x) / 128);
   }
   __syncthreads();
   if ((params.phases & kSendPhase) != 0) {

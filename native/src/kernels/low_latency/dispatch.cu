@@ -33,6 +33,10 @@ __device__ Look look_at_inbox(const LowLatencyView& view, const DispatchStorage&
   return seen >= shared.inbox_epoch ? Look::kThere : Look::kNotYet;
 }
 
+__device__ bool is_masked_by(const RankView& view, int peer) {
+  return ptx::load_relaxed_system(view.own<uint64_t>(view.control.masked(peer))) != 0;
+}
+
 // Block 0, warp 0: tells the peers which call this is, and waits for their inboxes.
 __device__ void announce(const LowLatencyDispatchParams& params, DispatchStorage& shared) {
   const LowLatencyView& view = params.view;
@@ -44,7 +48,12 @@ __device__ void announce(const LowLatencyDispatchParams& params, DispatchStorage
     }
     outcome = PeerWait(view.rank).await(
         {EP4J_STAGE_INBOX, params.region, shared.epoch}, all_ranks(view.rank),
-        [&](uint64_t& seen) { return look_at_inbox(view, shared, peer, seen); });
+        [&](uint64_t& seen) {
+          // A rank that is masked would learn it from nobody's silence: its inbox is empty, and its
+          // peers may have sent before they gave it up. So it looks, and the wait says why.
+          const Look inbox = look_at_inbox(view, shared, peer, seen);
+          return is_masked_by(view.rank, peer) ? Look::kNotYet : inbox;
+        });
   }
   if (peer == 0) {
     shared.open = outcome.arrived;

@@ -61,7 +61,7 @@ struct PlainUnits {
   static constexpr int kChannels = 8;
   static constexpr int kRows = 8;  // loaded at once
 
-  __device__ static void sum(const TokenTable& table, int unit, char* out, int) {
+  __device__ static void sum(const TokenTable& table, int unit, char* out, int, const double*) {
     float sums[kChannels] = {};
     for (int first = 0; first < table.count; first += kRows) {
       uint4 vectors[kRows];
@@ -86,7 +86,8 @@ struct PlainUnits {
 struct LogFmtUnits {
   static constexpr int kChannels = kLogFmtBlockChannels;
 
-  __device__ static void sum(const TokenTable& table, int unit, char* out, int chunk_channels) {
+  __device__ static void sum(const TokenTable& table, int unit, char* out, int chunk_channels,
+                             const double* logarithms) {
     const int blocks_per_chunk = chunk_channels / kChannels;
     const int64_t chunk = int64_t{2} * chunk_channels * (unit / blocks_per_chunk);
     const int block = unit % blocks_per_chunk;
@@ -99,7 +100,7 @@ struct LogFmtUnits {
         add_vector(__ldcg(vectors), table.weights[k], sums);
         add_vector(__ldcg(vectors + 1), table.weights[k], sums + 8);
       } else {
-        const LogFmtDecoding decoding(range & kBf16MagnitudeMask, range >> 16);
+        const LogFmtDecoding decoding(range & kBf16MagnitudeMask, range >> 16, logarithms);
         add_block(reinterpret_cast<const uint32_t*>(begin) + block * kLogFmtBlockWords, decoding,
                   table.weights[k], sums);
       }
@@ -147,7 +148,7 @@ __device__ void sum_tokens(const LowLatencyCombineParams& params, CombineStorage
     char* out = params.out + int64_t{token} * params.row_bytes;
     for (int unit = first + static_cast<int>(threadIdx.x); unit < min(first + per_part, units);
          unit += kLowLatencyThreads) {
-      Units::sum(table, unit, out, log_fmt_chunk(params.row_bytes / 2));
+      Units::sum(table, unit, out, log_fmt_chunk(params.row_bytes / 2), shared.logarithms);
     }
   }
 }

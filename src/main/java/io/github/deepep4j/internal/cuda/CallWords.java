@@ -6,20 +6,15 @@ import io.github.deepep4j.internal.cuda.binding.Abi;
  * The words that ranks compare at the start of a call, in words for people. {@code native/include/
  * ep4j.h} describes them at {@code own_call}.
  *
- * @param head operation, order, bounded, dtype, cast, index bytes, weights, weighted or LogFMT-10: a
- *     byte each
+ * @param head operation, order, bounded, dtype, cast, index bytes, weights, weighted or LogFMT-10:
+ *     a byte each
  * @param sizes row bytes and scale words
  * @param shape K and alignment
  * @param handle the call whose routing is used, 0 for none
  */
 record CallWords(long head, long sizes, long shape, long handle) {
   private static final String[] OPERATIONS = {
-    "nothing",
-    "dispatch",
-    "cached dispatch",
-    "combine",
-    "lowLatencyDispatch",
-    "lowLatencyCombine"
+    "nothing", "dispatch", "cached dispatch", "combine", "lowLatencyDispatch", "lowLatencyCombine"
   };
   private static final int COMBINE = 3;
   private static final int LOW_LATENCY_COMBINE = 5;
