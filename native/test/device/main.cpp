@@ -11,6 +11,7 @@ void copy_tests(Suite& suite);
 void fault_tests(Suite& suite);
 void graph_tests(Suite& suite);
 void layout_call_tests(Suite& suite);
+void measure_tests(Suite& suite);
 void round_trip_tests(Suite& suite, bool single_rank);
 void soak_tests(Suite& suite, int rounds);
 }  // namespace ep4j::test
@@ -33,6 +34,7 @@ int main(int argc, char** argv) {
   if (!soak) {
     copy_tests(suite);
     layout_call_tests(suite);
+    measure_tests(suite);
     round_trip_tests(suite, single);
   }
   if (!soak && !single) {
