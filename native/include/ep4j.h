@@ -567,7 +567,17 @@ EP4J_API ep4j_status ep4j_stream_wait(int32_t device, void* stream, void* event)
 /* EP4J_PENDING while stream has work; the work's error if it failed. */
 EP4J_API ep4j_status ep4j_stream_query(int32_t device, void* stream);
 
-/* An event without timing. */
+/*
+ * Graphs: calls recorded once and launched many times. Between begin and end this thread's calls on
+ * stream are recorded, not run: bounded and cached calls without results in memory of their own.
+ * ep4j_graph_end waits for the device: no peer may be waiting for this rank.
+ */
+EP4J_API ep4j_status ep4j_graph_begin(int32_t device, void* stream);
+EP4J_API ep4j_status ep4j_graph_end(int32_t device, void* stream, void** graph);
+EP4J_API ep4j_status ep4j_graph_launch(int32_t device, void* graph, void* stream);
+EP4J_API ep4j_status ep4j_graph_destroy(int32_t device, void* graph);
+
+/* An event without timing. Recording it does nothing while stream is recorded into a graph. */
 EP4J_API ep4j_status ep4j_event_create(int32_t device, void** event);
 EP4J_API ep4j_status ep4j_event_destroy(int32_t device, void* event);
 EP4J_API ep4j_status ep4j_event_record(int32_t device, void* event, void* stream);

@@ -128,6 +128,61 @@ ep4j_status ep4j_stream_query(int32_t device, void* stream) {
   });
 }
 
+ep4j_status ep4j_graph_begin(int32_t device, void* stream) {
+  return guarded([&] {
+    require_given(stream, "stream");
+    DeviceScope scope(device);
+    check(cudaStreamBeginCapture(as_stream(stream), cudaStreamCaptureModeThreadLocal),
+          "beginning a graph");
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_graph_end(int32_t device, void* stream, void** graph) {
+  return guarded([&] {
+    require_given(stream, "stream");
+    require_given(graph, "graph");
+    DeviceScope scope(device);
+    cudaGraph_t recorded = nullptr;
+    check(cudaStreamEndCapture(as_stream(stream), &recorded), "ending a graph");
+    cudaGraphExec_t made = nullptr;
+    cudaError_t error = cudaGraphInstantiate(&made, recorded, 0);
+    cudaGraphDestroy(recorded);
+    check(error, "making a graph ready");
+    // Now and not with the first launch, when peers may be waiting.
+    error = cudaGraphUpload(made, as_stream(stream));
+    if (error == cudaSuccess) {
+      error = cudaStreamSynchronize(as_stream(stream));
+    }
+    if (error != cudaSuccess) {
+      cudaGraphExecDestroy(made);
+    }
+    check(error, "uploading a graph");
+    *graph = made;
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_graph_launch(int32_t device, void* graph, void* stream) {
+  return guarded([&] {
+    require_given(graph, "graph");
+    require_given(stream, "stream");
+    DeviceScope scope(device);
+    check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), as_stream(stream)),
+          "launching a graph");
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_graph_destroy(int32_t device, void* graph) {
+  return guarded([&] {
+    require_given(graph, "graph");
+    DeviceScope scope(device);
+    check(cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph)), "ending a graph");
+    return EP4J_OK;
+  });
+}
+
 ep4j_status ep4j_event_create(int32_t device, void** event) {
   return guarded([&] {
     require_given(event, "event");
@@ -153,7 +208,11 @@ ep4j_status ep4j_event_record(int32_t device, void* event, void* stream) {
     require_given(event, "event");
     require_given(stream, "stream");
     DeviceScope scope(device);
-    check(cudaEventRecord(as_event(event), as_stream(stream)), "recording an event");
+    cudaStreamCaptureStatus status;
+    check(cudaStreamIsCapturing(as_stream(stream), &status), "asking whether a stream is recorded");
+    if (status == cudaStreamCaptureStatusNone) {
+      check(cudaEventRecord(as_event(event), as_stream(stream)), "recording an event");
+    }
     return EP4J_OK;
   });
 }

@@ -1,5 +1,7 @@
 // A graph with one dispatch and one combine, captured once and replayed with changed routing, with
 // eager calls between.
+#include <barrier>
+
 #include "world.hpp"
 
 namespace ep4j::test {
@@ -73,6 +75,9 @@ void replay(const Case& c, int replays) {
   for (int rank = 0; rank < c.ranks; rank++) {
     y.push_back(make_combine_input(c, rank, static_cast<int>(c.rows()), 0));
   }
+  // A graph's first launch goes through the driver's own uploads. While a peer's graph waited, they
+  // and other ranks' copies could wait for it (seen in one run of five on an H100).
+  std::barrier uploaded(c.ranks);
   world.run([&](RankEnd& end) {
     const size_t rank = static_cast<size_t>(end.rank);
     const size_t elements = static_cast<size_t>(c.tokens[rank]) * static_cast<size_t>(c.hidden);
@@ -88,6 +93,9 @@ void replay(const Case& c, int replays) {
     issue(end, c, captured, kPinnedRegion, 0, 0);
     ok(cudaStreamEndCapture(end.stream, &graph), "ending the capture");
     ok(cudaGraphInstantiate(&captured.graph, graph, 0), "instantiating");
+    ok(cudaGraphUpload(captured.graph, end.stream), "uploading the graph");
+    end.sync();
+    uploaded.arrive_and_wait();
     for (int i = 0; i < replays; i++) {
       const std::vector<RankInput>& now = inputs[static_cast<size_t>(i)];
       overwrite(end, captured.input.x, now[rank].x);

@@ -48,4 +48,28 @@ public interface DeviceSpace {
    * @param stream of this device
    */
   void synchronize(Stream stream);
+
+  /**
+   * Records what the calling thread does on a stream instead of doing it.
+   *
+   * @param stream of this device
+   * @param calls what is recorded; what it throws ends the recording
+   * @return the graph's handle
+   */
+  long record(Stream stream, Runnable calls);
+
+  /**
+   * Does what was recorded, after the stream's work so far.
+   *
+   * @param graph as recorded
+   * @param stream of this device
+   */
+  void launch(long graph, Stream stream);
+
+  /**
+   * Ends a graph that is not running.
+   *
+   * @param graph as recorded
+   */
+  void destroy(long graph);
 }

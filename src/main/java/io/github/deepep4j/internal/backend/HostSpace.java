@@ -34,4 +34,23 @@ final class HostSpace implements DeviceSpace {
 
   @Override
   public void synchronize(Stream stream) {}
+
+  @Override
+  public long record(Stream stream, Runnable calls) {
+    throw noGraphs();
+  }
+
+  @Override
+  public void launch(long graph, Stream stream) {
+    throw noGraphs();
+  }
+
+  @Override
+  public void destroy(long graph) {
+    throw noGraphs();
+  }
+
+  private static IllegalArgumentException noGraphs() {
+    return new IllegalArgumentException("stream must be a GPU's: the CPU does all work at once");
+  }
 }

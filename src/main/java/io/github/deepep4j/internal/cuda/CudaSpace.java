@@ -96,6 +96,36 @@ final class CudaSpace implements DeviceSpace {
     awaitStream(awaited.handle(), "synchronize");
   }
 
+  @Override
+  public long record(Stream recorded, Runnable calls) {
+    try (Memory out = OffHeap.allocate(Long.BYTES)) {
+      require(Ep4jNative.graphBegin(device, recorded.handle()), "beginning a graph");
+      boolean done = false;
+      try {
+        calls.run();
+        done = true;
+      } finally {
+        int status = Ep4jNative.graphEnd(device, recorded.handle(), out.address());
+        if (done) {
+          require(status, "recording a graph");
+        } else if (status == Abi.OK) {
+          destroy(OffHeap.getLong(out.address()));
+        }
+      }
+      return OffHeap.getLong(out.address());
+    }
+  }
+
+  @Override
+  public void launch(long graph, Stream onto) {
+    require(Ep4jNative.graphLaunch(device, graph, onto.handle()), "launching a graph");
+  }
+
+  @Override
+  public void destroy(long graph) {
+    require(Ep4jNative.graphDestroy(device, graph), "ending a graph");
+  }
+
   private void awaitStream(long awaited, String operation) {
     await(() -> Ep4jNative.streamQuery(device, awaited), operation);
   }

@@ -315,6 +315,20 @@ public final class Ep4jNative {
   @Name("ep4j_stream_query")
   public static native @Cast("ep4j_status") int streamQuery(int device, @Cast("void*") long stream);
 
+  @Name("ep4j_graph_begin")
+  public static native @Cast("ep4j_status") int graphBegin(int device, @Cast("void*") long stream);
+
+  @Name("ep4j_graph_end")
+  public static native @Cast("ep4j_status") int graphEnd(
+      int device, @Cast("void*") long stream, @Cast("void**") long graph);
+
+  @Name("ep4j_graph_launch")
+  public static native @Cast("ep4j_status") int graphLaunch(
+      int device, @Cast("void*") long graph, @Cast("void*") long stream);
+
+  @Name("ep4j_graph_destroy")
+  public static native @Cast("ep4j_status") int graphDestroy(int device, @Cast("void*") long graph);
+
   @Name("ep4j_event_create")
   public static native @Cast("ep4j_status") int eventCreate(int device, @Cast("void**") long event);
 
