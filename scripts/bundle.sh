@@ -57,8 +57,9 @@ echo "$commit" >"$bundle/COMMIT"
 cat >"$bundle/run" <<'RUN'
 #!/usr/bin/env bash
 # ./run info                                   what the library finds here
-# ./run selftest [--ranks N] [--cpu]           every form against the oracle, one line each
-# ./run test [JUnit console options] [--cpu]   the GPU tests, and the oracle tests on the GPU
+# ./run selftest [--ranks N] [--cpu]           every form against the oracle, one line each; --processes: ranks as JVMs
+# ./run test [JUnit console options] [--cpu]   the GPU tests, and the oracle tests on the GPU; those with ranks as JVMs:
+#                                              ./run test --select-class io.github.deepep4j.process.CudaProcessTest
 # ./run bench [--quick] [options] [--cpu]      JMH: a table; JSON and a plot to results/ (--help)
 # ./run native-bench RESULT.json               the same operations from C, and what a call takes on the host
 # ./run demo [options] [--cpu]                 trains a small model; a page in report/ (--help)
@@ -109,7 +110,7 @@ case "${1:-}" in
       --root "$here/text" --backend "$device" "${arguments[@]}"
     ;;
   *)
-    sed -n '2,9p' "${BASH_SOURCE[0]}" | sed 's/^# //' >&2
+    sed -n '2,10p' "${BASH_SOURCE[0]}" | sed 's/^# //' >&2
     exit 2
     ;;
 esac

@@ -6,7 +6,10 @@ import org.openjdk.jmh.annotations.Param;
 
 /** Dispatch in normal mode, until the rows are there. */
 public class NormalDispatch extends Normal {
-  /** {@code cached} over a handle, {@code exact} with routing and counts. */
+  /**
+   * {@code cached} over a handle; with routing, {@code exact}, which waits for the counts on the
+   * host, or {@code bounded}, which doesn't.
+   */
   @Param("cached")
   public String routing = "";
 
@@ -21,11 +24,18 @@ public class NormalDispatch extends Normal {
         routes,
         group,
         new NormalRank.Dispatch.Form(
-            expertMajor(), cached(), Choice.of("memory", memory, "borrowed", "owned")));
+            expertMajor(), counting(), Choice.of("memory", memory, "borrowed", "owned")));
   }
 
-  private boolean cached() {
-    return Choice.of("routing", routing, "exact", "cached");
+  private NormalRank.Dispatch.Counting counting() {
+    return switch (routing) {
+      case "cached" -> NormalRank.Dispatch.Counting.CACHED;
+      case "exact" -> NormalRank.Dispatch.Counting.EXACT;
+      case "bounded" -> NormalRank.Dispatch.Counting.BOUNDED;
+      default ->
+          throw new IllegalArgumentException(
+              "routing must be cached, exact or bounded: " + routing);
+    };
   }
 
   @Override
@@ -35,7 +45,7 @@ public class NormalDispatch extends Normal {
 
   @Override
   boolean waitsOnHost() {
-    return !cached();
+    return counting() == NormalRank.Dispatch.Counting.EXACT;
   }
 
   /** One dispatch of all ranks. */

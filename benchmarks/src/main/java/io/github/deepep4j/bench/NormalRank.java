@@ -59,7 +59,7 @@ abstract class NormalRank extends RankWork {
 
   /** Dispatch in its forms. */
   static final class Dispatch extends NormalRank {
-    private final boolean cached;
+    private final Counting counting;
     private final DispatchOptions options;
     private final Tensor ownRows;
     private final Tensor ownScales;
@@ -67,32 +67,44 @@ abstract class NormalRank extends RankWork {
 
     Dispatch(Workload load, Routing routing, ProcessGroup group, Form form) {
       super(load, routing, group, form.expertMajor());
-      this.cached = form.cached();
+      this.counting = form.counting();
       long count = form.owned() ? rows.count() : 0;
       DType dtype = load.dtype() == Workload.Wire.BF16 ? DType.BF16 : DType.FP8_E4M3;
       ownRows = allocate(dtype, count, load.hidden());
       ownScales = allocate(DType.FLOAT32, count, load.scaleWords());
+      DispatchOptions plain =
+          counting == Counting.BOUNDED
+              ? dispatchOptions.maxReceivedTokens(rows.count())
+              : dispatchOptions;
       options =
           !form.owned()
-              ? dispatchOptions
-              : load.scaleWords() == 0
-                  ? dispatchOptions.into(ownRows)
-                  : dispatchOptions.into(ownRows, ownScales);
+              ? plain
+              : load.scaleWords() == 0 ? plain.into(ownRows) : plain.into(ownRows, ownScales);
+    }
+
+    /** Where the number of rows comes from. */
+    enum Counting {
+      /** From the handle of an earlier dispatch. */
+      CACHED,
+      /** From the routing; the host waits for it. */
+      EXACT,
+      /** From the routing; the host knows a bound and doesn't wait. */
+      BOUNDED
     }
 
     /**
      * How rows are dispatched.
      *
      * @param expertMajor rows by expert, one for each; else by source, one for each rank
-     * @param cached over the handle of an earlier dispatch; else with routing, counted
+     * @param counting where the number of rows comes from
      * @param owned copied to the caller's tensor; else borrowed
      */
-    record Form(boolean expertMajor, boolean cached, boolean owned) {}
+    record Form(boolean expertMajor, Counting counting, boolean owned) {}
 
     @Override
     void issue() {
       result =
-          cached
+          counting == Counting.CACHED
               ? buffer.dispatch(x, handle(), options)
               : buffer.dispatch(x, topkIdx, topkWeights, options);
     }
@@ -108,7 +120,7 @@ abstract class NormalRank extends RankWork {
 
     @Override
     void release() {
-      if (!cached) {
+      if (counting != Counting.CACHED) {
         result().handle().close();
       }
       result().close();
@@ -120,7 +132,7 @@ abstract class NormalRank extends RankWork {
       if (load.scaleWords() > 0) {
         checkScales(read(result().scales()));
       }
-      if (!cached) {
+      if (counting != Counting.CACHED) {
         require(
             Arrays.equals(read(result().sourceToken()).toInts(), rows.token()),
             "source tokens are not those of the rows");
