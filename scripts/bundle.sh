@@ -87,6 +87,11 @@ case "${1:-}" in
       if [ $device = cuda ]; then
         # An arena and several nodes are not on CUDA yet.
         arguments+=(--select-package io.github.deepep4j.gpu --exclude-tag arena --exclude-tag nodes)
+        for name in DifferentCallsTest MaskTest UnmaskTest; do
+          arguments+=(--select-class "io.github.deepep4j.$name")
+        done
+        # What looks into the CPU backend.
+        arguments+=(--exclude-tag cpu)
       fi
     fi
     exec "${java[@]}" -Xmx1g -Djunit.jupiter.execution.timeout.default=120s -cp "$classes:$libraries" \

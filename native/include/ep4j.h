@@ -86,7 +86,9 @@ typedef enum ep4j_fault {
   EP4J_FAULT_MASKED = 4,      /* peer has masked this rank */
   EP4J_FAULT_OVERFLOW = 5,    /* a bounded call was dropped: needed and capacity of peer */
   EP4J_FAULT_REFUSED = 6,     /* a bounded call was dropped: rule, token and value of peer */
-  EP4J_FAULT_OVERTAKEN = 7    /* peer's word is of a later call */
+  EP4J_FAULT_OVERTAKEN = 7,   /* peer's word is of a later call */
+  EP4J_FAULT_ABORTED = 8,     /* the rank's host gave up: see ep4j_abort */
+  EP4J_FAULT_CLOSED = 9       /* the rank closed its buffer */
 } ep4j_fault;
 
 /* What a rank waits for from a peer. */
@@ -97,7 +99,8 @@ typedef enum ep4j_stage {
   EP4J_STAGE_ARRIVAL = 3, /* the peer's rows are at their place */
   EP4J_STAGE_OUTPUT = 4,  /* the peer's expert outputs may be read */
   EP4J_STAGE_READERS = 5, /* the peer has read this rank's expert outputs */
-  EP4J_STAGE_INBOX = 6    /* the peer has packed this rank's earlier low-latency rows */
+  EP4J_STAGE_INBOX = 6,   /* the peer has packed this rank's earlier low-latency rows */
+  EP4J_STAGE_LATE = 7     /* the masked peer has written what it may still write to a region */
 } ep4j_stage;
 
 /* Why a routing is refused. */
@@ -365,7 +368,7 @@ typedef struct ep4j_error_record {
   uint64_t struct_size;
   int32_t fault;  /* ep4j_fault */
   int32_t stage;  /* ep4j_stage */
-  int32_t peer;   /* the silent, mismatching or masking rank; the origin of a refusal */
+  int32_t peer;   /* the silent, mismatching or masking rank; whose routing is refused */
   int32_t origin; /* rank that saw it first */
   int32_t region; /* region or output, -1 where there is none */
   int32_t rule;   /* ep4j_routing_rule */
@@ -375,7 +378,7 @@ typedef struct ep4j_error_record {
   uint64_t seen;     /* epoch found */
   int64_t needed;
   int64_t capacity;
-  uint64_t own_call[4]; /* of a mismatch: the words of both calls */
+  uint64_t origin_call[4]; /* of a mismatch: the words of the calls of origin and peer */
   uint64_t peer_call[4];
 } ep4j_error_record;
 
@@ -390,6 +393,47 @@ typedef struct ep4j_row_copy_call {
   int32_t row_bytes;
   int32_t num_sms; /* blocks of the copying kernel */
 } ep4j_row_copy_call;
+
+/* Words that a device keeps for its host; to be read with acquire, as long as the buffer lives. */
+typedef struct ep4j_host_words {
+  uint64_t struct_size;
+  const uint32_t* fault;       /* not 0: ep4j_error may have a fault, or a part of one */
+  const uint32_t* drop;        /* the same, for a bounded call that was dropped */
+  const uint64_t* undelivered; /* results of this call and of later ones are not whole */
+  const uint32_t* late;        /* [num_regions] bit p: masked rank p may still write there */
+} ep4j_host_words;
+
+/* Where a rank stands. Arrays are indexed by rank, late by region. */
+typedef struct ep4j_standing {
+  uint64_t struct_size;
+  uint64_t epoch;      /* of the last call entered */
+  uint64_t dispatches; /* entered so far */
+  uint64_t low_latency_dispatches;
+  int32_t failed;      /* ep4j_fault that ended this rank's part */
+  int32_t quarantined; /* free regions that a masked rank may still write to */
+  uint64_t masked_by;  /* bit p: rank p has masked this one, and is not masked here */
+  uint64_t left;       /* bit p: rank p has left because somebody masked it */
+  uint64_t mask_tags[EP4J_MAX_RANKS];    /* change when the rank masks this one */
+  uint64_t failure_tags[EP4J_MAX_RANKS]; /* change when the rank gives up */
+  uint64_t late[EP4J_MAX_REGIONS];       /* bit p: masked rank p may still write there */
+  uint64_t rows_sent[EP4J_MAX_RANKS];    /* of dispatches */
+  uint64_t bytes_sent[EP4J_MAX_RANKS];   /* of these rows: x and scales */
+  uint64_t rows_received[EP4J_MAX_RANKS];
+  uint64_t rows_combined[EP4J_MAX_RANKS]; /* read from the rank's expert outputs */
+  uint64_t wait_nanos[EP4J_MAX_RANKS];    /* that kernels were blocked on the rank */
+} ep4j_standing;
+
+/* The end of an unmask on one of its members. */
+typedef struct ep4j_welcome_call {
+  uint64_t struct_size;
+  uint64_t members;    /* bit p: this rank sees rank p again */
+  uint64_t epoch;      /* of the furthest member */
+  uint64_t dispatches; /* of the furthest member */
+  uint64_t low_latency_dispatches;
+  int64_t wait_nanos;
+  uint64_t mask_tags[EP4J_MAX_RANKS];    /* of the members, from ep4j_standing */
+  uint64_t failure_tags[EP4J_MAX_RANKS]; /* of the members */
+} ep4j_welcome_call;
 
 /* EP4J_ABI_VERSION of the library that is loaded. */
 EP4J_API int32_t ep4j_abi_version(void);
@@ -434,7 +478,10 @@ EP4J_API ep4j_status ep4j_buffer_window(ep4j_buffer* buffer, ep4j_window_name* n
 /* Maps the peers' windows; names is [num_ranks], in rank order. */
 EP4J_API ep4j_status ep4j_buffer_connect(ep4j_buffer* buffer, const ep4j_window_name* names);
 
-/* Unmaps the peers' windows, after this rank's work has ended. Waits for the device. */
+/*
+ * Unmaps the peers' windows, after this rank's work has ended, and tells the peers that it closes.
+ * Waits for this rank's calls on the device.
+ */
 EP4J_API ep4j_status ep4j_buffer_disconnect(ep4j_buffer* buffer);
 
 /*
@@ -532,6 +579,35 @@ EP4J_API ep4j_status ep4j_mask(ep4j_buffer* buffer, int32_t rank);
 
 /* Bit r is set if this rank has masked rank r, by ep4j_mask or on a timeout. */
 EP4J_API ep4j_status ep4j_masked(ep4j_buffer* buffer, uint32_t* ranks);
+
+/*
+ * This rank gives up: what waits on its device ends, and so does every peer's wait. The buffer has
+ * failed. Does not wait for the device.
+ */
+EP4J_API ep4j_status ep4j_abort(ep4j_buffer* buffer);
+
+/* A rank's process has ended, or it has disconnected: it writes to nobody's memory any more. */
+EP4J_API ep4j_status ep4j_forget(ep4j_buffer* buffer, int32_t rank);
+
+/* Where the device's words for the host lie. */
+EP4J_API ep4j_status ep4j_buffer_words(ep4j_buffer* buffer, ep4j_host_words* words);
+
+/*
+ * Asks the device, beside the calls that run, where this rank stands: microseconds. EP4J_PENDING if
+ * it did not answer within wait_nanos.
+ */
+EP4J_API ep4j_status ep4j_look(ep4j_buffer* buffer, int64_t wait_nanos, ep4j_standing* standing);
+
+/* EP4J_PENDING while kernels of a call run or wait on their stream. */
+EP4J_API ep4j_status ep4j_idle(ep4j_buffer* buffer);
+
+/*
+ * Unmasks: from the next call on this rank sees the members again, and has forgotten that it was
+ * masked. For the caller to agree on with all members first: every one of them is idle, has
+ * received what it sent, and calls this before its next call. Waits for the device: microseconds;
+ * EP4J_PENDING if it did not answer within wait_nanos, which makes no difference to later calls.
+ */
+EP4J_API ep4j_status ep4j_welcome(ep4j_buffer* buffer, const ep4j_welcome_call* call);
 
 /* Takes the first fault reported since the last call: fault is EP4J_FAULT_NONE if there is none. */
 EP4J_API ep4j_status ep4j_error(ep4j_buffer* buffer, ep4j_error_record* record);

@@ -251,6 +251,55 @@ ep4j_status ep4j_masked(ep4j_buffer* buffer, uint32_t* ranks) {
   });
 }
 
+ep4j_status ep4j_abort(ep4j_buffer* buffer) {
+  return guarded([&] {
+    require_given(buffer, "buffer");
+    buffer->end.abort();
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_forget(ep4j_buffer* buffer, int32_t rank) {
+  return guarded([&] {
+    require_given(buffer, "buffer");
+    buffer->end.forget(rank);
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_buffer_words(ep4j_buffer* buffer, ep4j_host_words* words) {
+  return guarded([&] {
+    require_given(buffer, "buffer");
+    require_struct(words, "words");
+    buffer->end.host_words(*words);
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_look(ep4j_buffer* buffer, int64_t wait_nanos, ep4j_standing* standing) {
+  return guarded([&] {
+    require_given(buffer, "buffer");
+    require_struct(standing, "standing");
+    return buffer->end.standing(wait_nanos, *standing) ? EP4J_OK : EP4J_PENDING;
+  });
+}
+
+ep4j_status ep4j_idle(ep4j_buffer* buffer) {
+  return guarded([&] {
+    require_given(buffer, "buffer");
+    ep4j::DeviceScope scope(buffer->device);
+    return buffer->end.is_idle() ? EP4J_OK : EP4J_PENDING;
+  });
+}
+
+ep4j_status ep4j_welcome(ep4j_buffer* buffer, const ep4j_welcome_call* call) {
+  return guarded([&] {
+    require_given(buffer, "buffer");
+    require_struct(call, "call");
+    return buffer->end.welcome(*call) ? EP4J_OK : EP4J_PENDING;
+  });
+}
+
 ep4j_status ep4j_error(ep4j_buffer* buffer, ep4j_error_record* record) {
   return guarded([&] {
     require_given(buffer, "buffer");

@@ -7,8 +7,8 @@
 //   arrived    [regions][n]     Arrival: the writer's rows are at their place
 //   ready      [outputs][n]     ReadyMessage: the writer's expert outputs may be read
 //   read       [outputs][n]     epoch: the writer has read this rank's outputs
-//   failed     [n]              Failure: the writer gave up
-//   masked     [n]              1: the writer has masked this rank
+//   failed     [n]              FailureMessage: the writer gave up
+//   masked     [n]              tag: changes when the writer masks this rank
 #pragma once
 
 #include "layout/limits.hpp"

@@ -9,6 +9,8 @@
 //   source_begin   [n, groups] int32: a source's first row; one group rank-major, else per expert
 //   source_count   [n, groups] int32: its rows there
 //   expert_offsets [local experts + 1] int32, expert-major
+//   sent_rows      [n] int32: rows that go to each rank
+//   received_rows  [n] int32: rows that come from each rank
 #pragma once
 
 #include "layout/limits.hpp"
@@ -33,8 +35,14 @@ struct HandleLayout {
   EP4J_HOST_DEVICE constexpr int64_t expert_offsets() const {
     return source_count() + per_source();
   }
-  EP4J_HOST_DEVICE constexpr int64_t bytes() const {
+  EP4J_HOST_DEVICE constexpr int64_t sent_rows() const {
     return expert_offsets() + lines(4 * (int64_t{local_experts} + 1));
+  }
+  EP4J_HOST_DEVICE constexpr int64_t received_rows() const {
+    return sent_rows() + lines(4 * int64_t{num_ranks});
+  }
+  EP4J_HOST_DEVICE constexpr int64_t bytes() const {
+    return received_rows() + lines(4 * int64_t{num_ranks});
   }
 
  private:
@@ -59,6 +67,8 @@ struct HandleView {
   int32_t* source_begin;
   int32_t* source_count;
   int32_t* expert_offsets;
+  int32_t* sent_rows;
+  int32_t* received_rows;
 
   HandleView() = default;
   HandleView(char* base, const HandleLayout& layout)
@@ -69,7 +79,9 @@ struct HandleView {
         weights(reinterpret_cast<float*>(base + layout.weights())),
         source_begin(reinterpret_cast<int32_t*>(base + layout.source_begin())),
         source_count(reinterpret_cast<int32_t*>(base + layout.source_count())),
-        expert_offsets(reinterpret_cast<int32_t*>(base + layout.expert_offsets())) {}
+        expert_offsets(reinterpret_cast<int32_t*>(base + layout.expert_offsets())),
+        sent_rows(reinterpret_cast<int32_t*>(base + layout.sent_rows())),
+        received_rows(reinterpret_cast<int32_t*>(base + layout.received_rows())) {}
 };
 
 }  // namespace ep4j

@@ -6,6 +6,7 @@
 //   expert_base       [num_experts] int32: first row of this rank in each expert's group
 #pragma once
 
+#include "layout/messages.hpp"
 #include "layout/region_layout.hpp"
 
 namespace ep4j {
@@ -67,20 +68,28 @@ struct RegionRecord {
   uint64_t epoch;
   uint32_t granted;  // bit s: source s was let in
   int32_t verdict;
+  uint32_t late;  // bit s: source s was let in, has been masked, and may still write
 };
 
 struct LocalState {
   uint64_t epoch;        // of the last call entered
   uint64_t dispatches;   // entered so far
-  uint32_t failed;       // 1: this rank gave up; every later kernel returns at once
+  uint32_t failed;       // ep4j_fault; but for 0, every later kernel returns at once
   uint32_t blocks_done;  // of the wide kernel that runs; back to 0 at its end
+  uint32_t stopped;      // of the sending kernel: destinations that masked this rank meanwhile
+  uint32_t gone;         // bit p: peer p will never write again, says the host
+  uint64_t failures;     // times that this rank gave up
+  uint64_t masks;        // times that it masked a rank
   uint32_t masked[kMaxRanks];
+  uint64_t pardoned_masks[kMaxRanks];     // tags that an unmask has made void
+  uint64_t pardoned_failures[kMaxRanks];  // as above
   uint64_t refusals[kMaxRanks];  // BadChoice words of the plan's blocks
   int32_t tokens_per_rank[kMaxRanks];
   RegionRecord regions[kMaxRegions];
   uint64_t output_epochs[kMaxOutputs];  // epoch of each output's last publication
   SendPlan send;
   PullPlan pull;
+  PeerTraffic traffic[kMaxRanks];
 };
 
 struct LocalLayout {

@@ -80,21 +80,19 @@ struct Arrival {
   }
 };
 
-// "I gave up", told to every peer in one word; 0 while all is well.
-struct Failure {
-  EP4J_HOST_DEVICE static constexpr uint64_t word(int32_t fault, int32_t culprit, int32_t stage) {
-    return uint64_t{1} << 63 | static_cast<uint64_t>(fault) << 32 |
-           static_cast<uint64_t>(culprit) << 8 | static_cast<uint64_t>(stage);
-  }
-  EP4J_HOST_DEVICE static constexpr int32_t fault(uint64_t word) {
-    return static_cast<int32_t>(word >> 32 & 0xFF);
-  }
-  EP4J_HOST_DEVICE static constexpr int32_t culprit(uint64_t word) {
-    return static_cast<int32_t>(word >> 8 & 0xFFFFFF);
-  }
-  EP4J_HOST_DEVICE static constexpr int32_t stage(uint64_t word) {
-    return static_cast<int32_t>(word & 0xFF);
-  }
+// "I gave up": what ended the writer's part. Whoever gives up because of it passes it on unchanged,
+// so that every rank names the same culprit, and of a mismatch both calls. The tag counts the
+// writer's failures; a reader that has pardoned one in an unmask waits for a larger tag.
+struct FailureMessage {
+  uint64_t tag;     // 0 while all is well
+  int32_t fault;    // ep4j_fault, as the origin saw it
+  int32_t stage;    // ep4j_stage, of the origin
+  int32_t culprit;  // rank
+  int32_t origin;   // rank that saw it first
+  uint64_t epoch;   // that the origin waited for; of a mismatch, of its call
+  uint64_t seen;
+  CallWords origin_call;  // of a mismatch
+  CallWords culprit_call;
 };
 
 // What a counted dispatch tells its host, in pinned memory. Followed, at kHostCountsPerExpert, by
@@ -116,6 +114,30 @@ struct LayoutReport {
   Refusal refusal;
 };
 
+// What went to and came from a peer since the buffer was made.
+struct PeerTraffic {
+  uint64_t rows_sent;
+  uint64_t bytes_sent;  // x and scales
+  uint64_t rows_received;
+  uint64_t rows_combined;
+  uint64_t wait_nanos;
+};
+
+// A rank's standing, told to its host on request, in pinned memory.
+struct StandingRecord {
+  uint64_t tick;  // the tag: of the request
+  uint64_t epoch;
+  uint64_t dispatches;
+  uint64_t low_latency_dispatches;
+  uint32_t failed;     // ep4j_fault, 0 for none
+  uint32_t masked_by;  // bit p: peer p has masked this rank, and is not masked here
+  uint32_t left;       // bit p: peer p has left because somebody masked it
+  uint64_t mask_tags[kMaxRanks];
+  uint64_t failure_tags[kMaxRanks];
+  uint32_t late[kMaxRegions];  // bit p: peer p may still write to the region
+  PeerTraffic traffic[kMaxRanks];
+};
+
 // The first fault of a device, in pinned memory. state goes 0 (empty) -> 1 (being written) ->
 // 2 (complete); the host sets it back to 0.
 struct FaultRecord {
@@ -130,7 +152,7 @@ struct FaultRecord {
   Refusal refusal;
   int64_t needed;
   int64_t capacity;
-  CallWords own_call;
+  CallWords origin_call;
   CallWords peer_call;
 };
 
@@ -138,6 +160,7 @@ static_assert(sizeof(CallMessage) <= kLineBytes);
 static_assert(sizeof(CountsMessage) <= kCountsPerExpert);
 static_assert(sizeof(GrantMessage) <= kGrantExpertBase);
 static_assert(sizeof(ReadyMessage) <= kLineBytes);
+static_assert(sizeof(FailureMessage) <= kLineBytes);
 static_assert(sizeof(HostCounts) <= kHostCountsPerExpert);
 
 }  // namespace ep4j

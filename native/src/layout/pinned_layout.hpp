@@ -1,10 +1,13 @@
 // What a rank's device tells its host, in pinned memory.
 //
-//   fault    FaultRecord
-//   masked   [kMaxRanks] uint32: 1 once the device has masked a rank
-//   ones     [1] uint64: the value 1, which masks are copied from
-//   layout   LayoutReport
-//   counts   HostCounts and its int32 [local experts]
+//   fault        FaultRecord: what ended this rank's part
+//   drop         FaultRecord: why a bounded call was dropped
+//   masked       [kMaxRanks] uint32: 1 while this rank masks a rank
+//   undelivered  [1] uint64: results of this call and later ones are not whole
+//   late         [kMaxRegions] uint32: sources that may still write to a region
+//   standing     StandingRecord
+//   layout       LayoutReport
+//   counts       HostCounts and its int32 [local experts]
 #pragma once
 
 #include "layout/messages.hpp"
@@ -15,9 +18,12 @@ struct PinnedLayout {
   int local_experts;
 
   constexpr int64_t fault() const { return 0; }
-  constexpr int64_t masked() const { return lines(sizeof(FaultRecord)); }
-  constexpr int64_t ones() const { return masked() + lines(4 * kMaxRanks); }
-  constexpr int64_t layout() const { return ones() + lines(8); }
+  constexpr int64_t drop() const { return lines(sizeof(FaultRecord)); }
+  constexpr int64_t masked() const { return drop() + lines(sizeof(FaultRecord)); }
+  constexpr int64_t undelivered() const { return masked() + lines(4 * kMaxRanks); }
+  constexpr int64_t late() const { return undelivered() + lines(8); }
+  constexpr int64_t standing() const { return late() + lines(4 * kMaxRegions); }
+  constexpr int64_t layout() const { return standing() + lines(sizeof(StandingRecord)); }
   constexpr int64_t counts() const { return layout() + lines(sizeof(LayoutReport)); }
   constexpr int64_t bytes() const {
     return counts() + kHostCountsPerExpert + lines(4 * int64_t{local_experts});

@@ -19,7 +19,10 @@ struct RankView {
   int32_t* expert_base;
   HostCounts* host_counts;   // pinned, as the device addresses it
   FaultRecord* fault;        // pinned, as the device addresses it
-  uint32_t* host_masked;     // pinned [n]: 1 once this rank has masked a rank on a timeout
+  FaultRecord* drop;         // pinned: of a bounded call
+  uint32_t* host_masked;     // pinned [n]: 1 while this rank masks a rank
+  uint64_t* undelivered;     // pinned: first call whose result is not whole
+  uint32_t* host_late;       // pinned [regions]: sources that may still write there
   char* windows[kMaxRanks];  // own one included
 
   EP4J_HOST_DEVICE int num_experts() const { return num_ranks * local_experts; }

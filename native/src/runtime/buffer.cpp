@@ -1,14 +1,18 @@
 #include "runtime/buffer.hpp"
 
 #include <cstring>
+#include <map>
+#include <mutex>
 
 #include "kernels/normal/combine_exchange.hpp"
 #include "kernels/normal/combine_pull.hpp"
 #include "kernels/normal/copy_pieces.hpp"
 #include "kernels/normal/dispatch_receive.hpp"
+#include "kernels/normal/membership.hpp"
 #include "kernels/normal/negotiate.hpp"
 #include "kernels/plan/routing_plan.hpp"
 #include "layout/pinned_layout.hpp"
+#include "runtime/environment.hpp"
 #include "runtime/streams.hpp"
 
 namespace ep4j {
@@ -69,6 +73,7 @@ void prepare_kernels(const DeviceLimits& limits, bool bulk) {
   check(load_dispatch_receive(), "loading the receiving kernel");
   check(load_copy_pieces(), "loading the copying kernel");
   check(load_combine_exchange(), "loading combine's waiting kernels");
+  check(load_membership(), "loading the kernels beside the calls");
   check(prepare_dispatch_send(limits.shared_bytes, bulk), "sizing the sending kernels");
   check(prepare_combine_pull(limits.shared_bytes, bulk), "sizing the summing kernels");
 }
@@ -106,13 +111,14 @@ Buffer::Buffer(const ep4j_buffer_config& config, const ep4j_low_latency_config* 
   }
   check(cudaMemset(local_.get(), 0, static_cast<size_t>(local.bytes())), "clearing local memory");
   std::memset(pinned_.host(), 0, static_cast<size_t>(pinned.bytes()));
-  *reinterpret_cast<uint64_t*>(pinned_.host() + pinned.ones()) = 1;
-  control_stream_ = take_stream(config.device, false);
+  *reinterpret_cast<uint64_t*>(pinned_.host() + pinned.undelivered()) = UINT64_MAX;
+  control_stream_ = take_stream(config.device, true);
   check(cudaDeviceSynchronize(), "preparing the buffer");
   name_ = ep4j::name_window(window_.get(), static_cast<uint64_t>(layout_.bytes()), config.device,
                             digest(config, low_latency_layout(low_latency, config.num_ranks,
                                                       config.num_experts)));
 
+  presence_ = std::make_unique<Presence>(config.device);
   view_.rank = config.rank;
   view_.num_ranks = config.num_ranks;
   view_.local_experts = local_experts_;
@@ -122,7 +128,10 @@ Buffer::Buffer(const ep4j_buffer_config& config, const ep4j_low_latency_config* 
   view_.tokens_per_expert = reinterpret_cast<int32_t*>(local_.get() + local.tokens_per_expert());
   view_.expert_base = reinterpret_cast<int32_t*>(local_.get() + local.expert_base());
   view_.fault = reinterpret_cast<FaultRecord*>(pinned_.device() + pinned.fault());
+  view_.drop = reinterpret_cast<FaultRecord*>(pinned_.device() + pinned.drop());
   view_.host_masked = reinterpret_cast<uint32_t*>(pinned_.device() + pinned.masked());
+  view_.undelivered = reinterpret_cast<uint64_t*>(pinned_.device() + pinned.undelivered());
+  view_.host_late = reinterpret_cast<uint32_t*>(pinned_.device() + pinned.late());
   view_.host_counts = reinterpret_cast<HostCounts*>(pinned_.device() + pinned.counts());
 }
 
@@ -130,6 +139,41 @@ Buffer::~Buffer() {
   if (control_stream_ != nullptr) {
     give_stream(control_stream_);
   }
+}
+
+namespace {
+std::mutex presence_mutex;
+std::map<int, int> buffers_on;  // by device
+}  // namespace
+
+Buffer::Presence::Presence(int device) : device_(device) {
+  std::scoped_lock lock(presence_mutex);
+  buffers_on[device_]++;
+}
+
+Buffer::Presence::~Presence() {
+  std::scoped_lock lock(presence_mutex);
+  buffers_on[device_]--;
+}
+
+int Buffer::Presence::buffers() const {
+  std::scoped_lock lock(presence_mutex);
+  return buffers_on[device_];
+}
+
+// All ranks of a group have made their ends before any is connected, so all of them are counted.
+void Buffer::require_room(const ep4j_window_name* names) const {
+  DeviceUse use = {presence_->buffers(), 0, 0};
+  for (int rank = 0; rank < config_.num_ranks; rank++) {
+    WindowName name;
+    std::memcpy(&name, names[rank].bytes, sizeof name);
+    use.other_ranks += same_device(name_, name) && !same_process(name_, name) ? 1 : 0;
+  }
+  check(count_negotiating_blocks(local_experts_, &use.waiting_blocks), "counting waiting blocks");
+  use.waiting_blocks *= limits_.num_sms;
+  const std::string refusal =
+      sharing_refusal(config_.device, context_settings(config_.device), use);
+  require(refusal.empty(), refusal);
 }
 
 void Buffer::name_window(ep4j_window_name& name) const {
@@ -140,6 +184,7 @@ void Buffer::name_window(ep4j_window_name& name) const {
 void Buffer::connect(const ep4j_window_name* names) {
   require(peers_.empty(), "the buffer must not be connected, and it is");
   DeviceScope scope(config_.device);
+  require_room(names);
   std::vector<MappedWindow> peers;
   for (int rank = 0; rank < config_.num_ranks; rank++) {
     WindowName name;
@@ -150,64 +195,6 @@ void Buffer::connect(const ep4j_window_name* names) {
     view_.windows[rank] = peers[static_cast<size_t>(rank)].address();
   }
   peers_ = std::move(peers);
-}
-
-void Buffer::disconnect() {
-  DeviceScope scope(config_.device);
-  check(cudaDeviceSynchronize(), "ending the buffer's work");
-  peers_.clear();
-}
-
-void Buffer::mask(int rank) {
-  require(rank >= 0 && rank < config_.num_ranks && rank != config_.rank,
-          "rank must be another one, from 0 to ", config_.num_ranks - 1, ": ", rank);
-  require_connected();
-  DeviceScope scope(config_.device);
-  masked_by_host_ |= 1u << rank;
-  const char* one = pinned_.host() + PinnedLayout{local_experts_}.ones();
-  check(cudaMemcpyAsync(&view_.state->masked[rank], one, sizeof(uint32_t), cudaMemcpyDefault,
-                        control_stream_),
-        "masking a rank");
-  check(cudaMemcpyAsync(view_.at<char>(rank, layout_.control.masked(config_.rank)), one,
-                        sizeof(uint64_t), cudaMemcpyDefault, control_stream_),
-        "telling a rank that it is masked");
-}
-
-uint32_t Buffer::masked() const {
-  const uint32_t* words =
-      reinterpret_cast<const uint32_t*>(pinned_.host() + PinnedLayout{local_experts_}.masked());
-  uint32_t ranks = masked_by_host_;
-  for (int rank = 0; rank < config_.num_ranks; rank++) {
-    ranks |= __atomic_load_n(&words[rank], __ATOMIC_ACQUIRE) != 0 ? 1u << rank : 0;
-  }
-  return ranks;
-}
-
-void Buffer::take_fault(ep4j_error_record& record) {
-  FaultRecord* fault =
-      reinterpret_cast<FaultRecord*>(pinned_.host() + PinnedLayout{local_experts_}.fault());
-  constexpr uint32_t kEmpty = 0;
-  constexpr uint32_t kComplete = 2;
-  record.fault = EP4J_FAULT_NONE;
-  if (__atomic_load_n(&fault->state, __ATOMIC_ACQUIRE) != kComplete) {
-    return;
-  }
-  record.fault = fault->fault;
-  record.stage = fault->stage;
-  record.peer = fault->peer;
-  record.origin = fault->origin;
-  record.region = fault->region;
-  record.rule = fault->refusal.rule;
-  record.token = fault->refusal.token;
-  record.value = fault->refusal.value;
-  record.expected = fault->expected;
-  record.seen = fault->seen;
-  record.needed = fault->needed;
-  record.capacity = fault->capacity;
-  static_assert(sizeof record.own_call == sizeof fault->own_call);
-  std::memcpy(record.own_call, &fault->own_call, sizeof record.own_call);
-  std::memcpy(record.peer_call, &fault->peer_call, sizeof record.peer_call);
-  __atomic_store_n(&fault->state, kEmpty, __ATOMIC_RELEASE);
 }
 
 RankView Buffer::view(int64_t timeout_nanos) const {

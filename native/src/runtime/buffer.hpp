@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "kernels/normal/combine_exchange.hpp"
 #include "kernels/normal/dispatch_send.hpp"
 #include "layout/handle_layout.hpp"
 #include "layout/pinned_layout.hpp"
@@ -84,6 +85,12 @@ class Buffer {
   void mask(int rank);
   uint32_t masked() const;
   void take_fault(ep4j_error_record& record);
+  void host_words(ep4j_host_words& words) const;
+  bool standing(int64_t wait_nanos, ep4j_standing& standing);
+  void abort();
+  void forget(int rank);
+  bool is_idle() const;
+  bool welcome(const ep4j_welcome_call& call);
 
  private:
   // Brackets the kernels of one call: on the buffer's device, after the buffer's last call.
@@ -103,7 +110,7 @@ class Buffer {
   void send(const ep4j_dispatch_call& call, const HandleRecord& routing, const RegionLayout& layout,
             cudaStream_t stream);
   void check_output(int output, int64_t rows, int hidden, int weights_per_row) const;
-  void await_readers(int output, int64_t timeout_nanos, cudaStream_t stream);
+  void await_readers(const PublishParams& combine, cudaStream_t stream);
   int num_blocks(int num_sms) const;
   LowLatency& low_latency() const;
   LowLatencyView low_latency_view(int region, int64_t timeout_nanos) const;
@@ -114,6 +121,25 @@ class Buffer {
   void check_low_latency(const ep4j_low_latency_combine_call& call) const;
   void check_stream(cudaStream_t stream) const;
   void require_connected() const;
+  void require_room(const ep4j_window_name* names) const;
+  void require_peer(int rank) const;
+  template <class Launch>
+  void beside_calls(const char* what, Launch launch);
+  bool await_control(int64_t wait_nanos) const;
+
+  // Counts the open buffers of this process on each device.
+  class Presence {
+   public:
+    explicit Presence(int device);
+    ~Presence();
+    Presence(const Presence&) = delete;
+    Presence& operator=(const Presence&) = delete;
+
+    int buffers() const;  // on this device
+
+   private:
+    const int device_;
+  };
 
   const ep4j_buffer_config config_;
   const int local_experts_;
@@ -126,6 +152,7 @@ class Buffer {
   DeviceMemory local_;
   DeviceMemory handles_;
   PinnedMemory pinned_;
+  std::unique_ptr<Presence> presence_;  // until the buffer is disconnected
   WindowName name_ = {};
   RankView view_ = {};
   std::vector<MappedWindow> peers_;  // empty while not connected
@@ -135,7 +162,11 @@ class Buffer {
   uint32_t masked_by_host_ = 0;
   Event sequence_;
   cudaStream_t last_stream_ = nullptr;
-  cudaStream_t control_stream_ = nullptr;
+  bool captured_ = false;                  // some call is part of a graph
+  cudaStream_t control_stream_ = nullptr;  // of the kernels beside the calls
+  Event control_;                          // the last of them
+  bool control_pending_ = false;           // no call has been ordered after it yet
+  uint64_t standing_ticks_ = 0;
 };
 
 }  // namespace ep4j

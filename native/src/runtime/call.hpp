@@ -44,8 +44,13 @@ class Buffer::Call {
     cudaStreamCaptureStatus status;
     check(cudaStreamIsCapturing(stream, &status), "asking whether a stream is captured");
     capturing_ = status != cudaStreamCaptureStatusNone;
+    buffer.captured_ = buffer.captured_ || capturing_;
     if (!capturing_ && buffer.last_stream_ != nullptr && buffer.last_stream_ != stream) {
       wait_for(buffer.sequence_);
+    }
+    if (!capturing_ && buffer.control_pending_) {
+      wait_for(buffer.control_);
+      buffer.control_pending_ = false;
     }
   }
 

@@ -33,8 +33,9 @@ void Buffer::check_output(int output, int64_t rows, int hidden, int weights_per_
           config_.output_bytes, " bytes: ", rows, " rows need ", layout.bytes());
 }
 
-void Buffer::await_readers(int output, int64_t timeout_nanos, cudaStream_t stream) {
-  check(launch_await_readers({view(timeout_nanos), output}, stream),
+void Buffer::await_readers(const PublishParams& combine, cudaStream_t stream) {
+  check(launch_await_readers({combine.view, combine.words, combine.handle_id, combine.output},
+                             stream),
         "launching the wait for readers");
 }
 
@@ -45,7 +46,10 @@ void* Buffer::combine_input(int output, int64_t rows, int hidden, int64_t timeou
   OutputState& state = outputs_[static_cast<size_t>(output)];
   require(!state.pending, "output must be free: the combine in ", output, " was not received");
   Call bracket(*this, stream);
-  await_readers(output, timeout_nanos, stream);
+  PublishParams no_combine = {};
+  no_combine.view = view(timeout_nanos);
+  no_combine.output = output;
+  await_readers(no_combine, stream);
   bracket.finish();
   state.handed_out = true;
   return window_.get() + layout_.output(output);
@@ -72,9 +76,16 @@ void Buffer::combine(const ep4j_combine_call& call, cudaStream_t stream) {
   require(!state.pending, "output must be free: the combine in ", call.output, " was not received");
   require(!in_place || state.handed_out,
           "y in an output must come from ep4j_combine_input, once per combine");
+  PublishParams params = {};
+  params.view = view(call.timeout_nanos);
+  params.words = combine_words(handle, call.hidden, weights, call.weighted != 0);
+  params.handle_id = handle_view(call.handle).id;
+  params.message.x_offset = layout_.output(call.output) + layout.x();
+  params.message.weights_offset = layout_.output(call.output) + layout.weights();
+  params.output = call.output;
   Call bracket(*this, stream);
   if (!in_place) {
-    await_readers(call.output, call.timeout_nanos, stream);
+    await_readers(params, stream);
   }
   CopyParams stage = {};
   if (!in_place) {
@@ -84,13 +95,6 @@ void Buffer::combine(const ep4j_combine_call& call, cudaStream_t stream) {
     stage.add(call.topk_weights, output + layout.weights(), 4 * int64_t{call.rows} * per_row);
   }
   check(launch_copy_pieces(stage, blocks, stream), "launching the staging copy");
-  PublishParams params = {};
-  params.view = view(call.timeout_nanos);
-  params.words = combine_words(handle, call.hidden, weights, call.weighted != 0);
-  params.handle_id = handle_view(call.handle).id;
-  params.message.x_offset = layout_.output(call.output) + layout.x();
-  params.message.weights_offset = layout_.output(call.output) + layout.weights();
-  params.output = call.output;
   check(launch_combine_publish(params, stream), "launching combine's publication");
   bracket.finish();
   state = {.handed_out = false, .pending = true};
@@ -112,6 +116,7 @@ void Buffer::combine_receive(const ep4j_combine_receive_call& call, cudaStream_t
   outputs.words =
       combine_words(handle, call.hidden, call.out_weights != nullptr, call.weighted != 0);
   outputs.handle_id = handle_view(call.handle).id;
+  outputs.sent_rows = handle_view(call.handle).sent_rows;
   outputs.output = call.output;
   PullParams pull = {};
   pull.view = outputs.view;

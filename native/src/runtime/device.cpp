@@ -1,19 +1,9 @@
 #include "runtime/device.hpp"
 
-#include <cstdlib>
 #include <cstring>
 
 namespace ep4j {
 namespace {
-
-// The CUDA runtime reads these when it makes a context, and a JVM can't set its own environment.
-// Eager loading: a lazy load can wait for a running kernel that waits for a peer. Connections:
-// streams that share one hardware queue run in order, and a kernel that waits would hold up the
-// one it waits for; two streams a rank are used.
-__attribute__((constructor)) void set_context_environment() {
-  setenv("CUDA_MODULE_LOADING", "EAGER", 0);
-  setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
-}
 
 constexpr int kBulkCopyMajor = 9;  // first compute capability with the bulk-copy engine
 

@@ -50,6 +50,10 @@ WindowName name_window(void* window, uint64_t bytes, int device, uint64_t config
   name.config_digest = config_digest;
   std::memcpy(name.process, process.bytes, sizeof name.process);
   read_boot_id(name.host);
+  cudaDeviceProp properties;
+  check(cudaGetDeviceProperties(&properties, device), "reading device properties");
+  static_assert(sizeof name.uuid == sizeof properties.uuid);
+  std::memcpy(name.uuid, &properties.uuid, sizeof name.uuid);
   name.address = reinterpret_cast<uint64_t>(window);
   name.bytes = bytes;
   name.device = device;
@@ -60,12 +64,20 @@ WindowName name_window(void* window, uint64_t bytes, int device, uint64_t config
   return name;
 }
 
+bool same_process(const WindowName& own, const WindowName& peer) {
+  return std::memcmp(own.process, peer.process, sizeof own.process) == 0;
+}
+
+bool same_device(const WindowName& own, const WindowName& peer) {
+  return std::memcmp(own.uuid, peer.uuid, sizeof own.uuid) == 0;
+}
+
 MappedWindow::MappedWindow(const WindowName& own, const WindowName& peer, int rank) {
   require(peer.abi_version == own.abi_version, "rank ", rank, " must have ABI version ",
           own.abi_version, ": ", peer.abi_version);
   require(peer.config_digest == own.config_digest && peer.bytes == own.bytes, "rank ", rank,
           " must have made its buffer with the same configuration");
-  if (std::memcmp(own.process, peer.process, sizeof own.process) == 0) {
+  if (same_process(own, peer)) {
     if (peer.device != own.device) {
       enable_peer_access(peer.device, rank);
     }

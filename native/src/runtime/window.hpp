@@ -14,6 +14,7 @@ struct WindowName {
   uint64_t config_digest;     // of what must be equal on all ranks
   unsigned char process[16];  // drawn once per process
   unsigned char host[40];     // boot id
+  unsigned char uuid[16];     // of the device, the same in every process
   uint64_t address;
   uint64_t bytes;
   int32_t device;
@@ -21,6 +22,10 @@ struct WindowName {
   cudaIpcMemHandle_t ipc_handle;
 };
 static_assert(sizeof(WindowName) <= EP4J_WINDOW_NAME_BYTES);
+
+// Whether a name is of a rank of this process, and of one on the same device.
+bool same_process(const WindowName& own, const WindowName& peer);
+bool same_device(const WindowName& own, const WindowName& peer);
 
 // Names a window of the current device.
 WindowName name_window(void* window, uint64_t bytes, int device, uint64_t config_digest);

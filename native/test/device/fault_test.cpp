@@ -7,33 +7,6 @@
 namespace ep4j::test {
 namespace {
 
-constexpr int64_t kShortNanos = 300'000'000;
-
-Case three_ranks() {
-  Case c;
-  c.ranks = 3;
-  c.experts = 6;
-  c.topk = 2;
-  c.hidden = 64;
-  c.tokens = {5, 9, 7};
-  return c;
-}
-
-ep4j_dispatch_result issue(RankEnd& end, const ep4j_dispatch_call& call) {
-  ep4j_dispatch_result result = {};
-  result.struct_size = sizeof result;
-  ok(ep4j_dispatch(end.buffer, &call, &result, end.stream), "dispatch");
-  ok(ep4j_dispatch_receive(end.buffer, call.region, call.timeout_nanos, end.stream), "receive");
-  return result;
-}
-
-void expect_fault(const ep4j_error_record& record, int fault, int stage, int peer, int origin) {
-  expect(record.fault == fault && record.stage == stage && record.peer == peer &&
-             record.origin == origin,
-         "fault ", record.fault, " at stage ", record.stage, ", peer ", record.peer, ", origin ",
-         record.origin, "; expected ", fault, " at ", stage, ", peer ", peer, ", origin ", origin);
-}
-
 // Rank 2 never calls. Rank 0 gives up first; rank 1, which would wait longer, learns it from rank
 // 0.
 void silent_rank() {
@@ -61,60 +34,6 @@ void silent_rank() {
     end.sync();
     std::vector<int32_t> per_expert;
     expect(await_counts(end, c, 2, per_expert).verdict == EP4J_ABORTED, "the buffer has failed");
-  });
-}
-
-// Ranks that call different things all hear of both calls.
-void different_calls() {
-  const Case c = three_ranks();
-  World world(c);
-  std::vector<RankInput> inputs = make_inputs(c, 0);
-  world.run([&](RankEnd& end) {
-    DeviceInput input = upload_input(end, c, inputs[static_cast<size_t>(end.rank)]);
-    ep4j_dispatch_call call = dispatch_call(c, end.rank, input, 0, 0, 1);
-    if (end.rank == 1) {
-      call.hidden = c.hidden / 2;
-    }
-    issue(end, call);
-    end.sync();
-    ep4j_error_record record = end.fault();
-    expect(record.fault == EP4J_FAULT_MISMATCH, "rank ", end.rank, ": fault ", record.fault);
-    if (end.rank == 1) {
-      expect(record.own_call[1] >> 32 == static_cast<uint64_t>(c.row_bytes() / 2), "own call");
-    } else if (record.peer == 1) {
-      expect(record.peer_call[1] >> 32 == static_cast<uint64_t>(c.row_bytes() / 2), "peer's call");
-    }
-  });
-}
-
-// A dispatch against a combine.
-void different_operations() {
-  Case c = three_ranks();
-  World world(c);
-  std::vector<RankInput> inputs = make_inputs(c, 0);
-  world.run([&](RankEnd& end) {
-    DeviceInput input = upload_input(end, c, inputs[static_cast<size_t>(end.rank)]);
-    issue(end, dispatch_call(c, end.rank, input, 0, 0, 1));
-    end.sync();
-    end.expect_no_fault();
-    if (end.rank == 0) {
-      ep4j_combine_call call = {};
-      call.struct_size = sizeof call;
-      call.hidden = c.hidden;
-      call.timeout_nanos = kTimeoutNanos;
-      ok(ep4j_combine(end.buffer, &call, end.stream), "combine");
-      ep4j_combine_receive_call receive = {};
-      receive.struct_size = sizeof receive;
-      receive.out =
-          end.scratch.take(static_cast<size_t>(c.tokens[0]) * 2 * static_cast<size_t>(c.hidden));
-      receive.hidden = c.hidden;
-      receive.timeout_nanos = kTimeoutNanos;
-      ok(ep4j_combine_receive(end.buffer, &receive, end.stream), "combine receive");
-    } else {
-      issue(end, dispatch_call(c, end.rank, input, 1, 1, 2));
-    }
-    end.sync();
-    expect(end.fault().fault == EP4J_FAULT_MISMATCH, "rank ", end.rank, " reports the mismatch");
   });
 }
 
@@ -197,18 +116,6 @@ void refused(const Case& c, int64_t value, int rule) {
   });
 }
 
-// Inputs as they are seen where a rank does not take part.
-std::vector<RankInput> without(const Case& c, std::vector<RankInput> inputs, int rank) {
-  for (RankInput& input : inputs) {
-    for (int64_t& expert : input.topk_idx) {
-      expert = expert / c.local_experts() == rank ? -1 : expert;
-    }
-  }
-  inputs[static_cast<size_t>(rank)].topk_idx.assign(
-      inputs[static_cast<size_t>(rank)].topk_idx.size(), -1);
-  return inputs;
-}
-
 // Ranks 0 and 1 go on without rank 2: masked by the host, or by the device on a timeout.
 void masked(bool by_host) {
   Case c = three_ranks();
@@ -270,75 +177,6 @@ void masked(bool by_host) {
   });
 }
 
-// Rank 2 announces its rows, is granted a place and never sends: its dispatch is captured and the
-// sending kernel, the last node, taken out of the graph. The others mask it on the timeout; its
-// rows keep their places, marked as nobody's.
-void lost_after_counts(int order) {
-  Case c = three_ranks();
-  c.order = order;
-  World world(c, 2, 2, true);
-  std::vector<RankInput> inputs = make_inputs(c, 0);
-  world.run([&](RankEnd& end) {
-    const size_t rank = static_cast<size_t>(end.rank);
-    DeviceInput input = upload_input(end, c, inputs[rank]);
-    ep4j_dispatch_call call = dispatch_call(c, end.rank, input, 0, 0, 1);
-    call.timeout_nanos = 4 * kShortNanos;
-    if (end.rank == 2) {
-      ep4j_dispatch_result unused = {};
-      unused.struct_size = sizeof unused;
-      ok(cudaStreamBeginCapture(end.stream, cudaStreamCaptureModeThreadLocal), "capturing");
-      ok(ep4j_dispatch(end.buffer, &call, &unused, end.stream), "dispatch");
-      cudaGraph_t graph;
-      ok(cudaStreamEndCapture(end.stream, &graph), "ending the capture");
-      size_t count = 0;
-      ok(cudaGraphGetNodes(graph, nullptr, &count), "counting nodes");
-      std::vector<cudaGraphNode_t> nodes(count);
-      ok(cudaGraphGetNodes(graph, nodes.data(), &count), "reading nodes");
-      expect(count == 3, "plan, negotiate, send: ", count, " nodes");
-      for (cudaGraphNode_t node : nodes) {
-        size_t dependents = 0;
-        ok(cudaGraphNodeGetDependentNodes(node, nullptr, nullptr, &dependents), "reading edges");
-        if (dependents == 0) {
-          ok(cudaGraphDestroyNode(node), "taking the send out");
-          break;
-        }
-      }
-      cudaGraphExec_t exec;
-      ok(cudaGraphInstantiate(&exec, graph, 0), "instantiating");
-      ok(cudaGraphLaunch(exec, end.stream), "launching");
-      return;
-    }
-    ep4j_dispatch_result result = issue(end, call);
-    std::vector<int32_t> per_expert;
-    ep4j_counts counts = await_counts(end, c, 1, per_expert);
-    Received got = read_result(end, c, result, counts.num_received, true);
-    Received want = expected_dispatch(c, inputs, end.rank);
-    const size_t row_bytes = static_cast<size_t>(c.row_bytes());
-    const size_t topk = static_cast<size_t>(c.topk);
-    for (size_t row = 0; row < want.source_token.size(); row++) {
-      bool lost = c.rank_major() ? static_cast<int32_t>(row) >= want.rank_prefix[1]
-                                 : want.source_rank[row] == 2;
-      if (!lost) {
-        continue;
-      }
-      std::fill_n(want.x.begin() + static_cast<int64_t>(row * row_bytes), row_bytes, uint8_t{0});
-      want.source_token[row] = got.source_token[row];  // not said by anybody
-      if (c.rank_major()) {
-        std::fill_n(want.topk_idx.begin() + static_cast<int64_t>(row * topk), topk, int64_t{-1});
-        std::fill_n(want.topk_weights.begin() + static_cast<int64_t>(row * topk), topk, 0.0f);
-      } else {
-        want.weight[row] = 0.0f;
-        want.source_rank[row] = got.source_rank[row];
-        want.topk_slot[row] = got.topk_slot[row];
-      }
-    }
-    expect_same(c, got, want, true);
-    uint32_t ranks = 0;
-    ok(ep4j_masked(end.buffer, &ranks), "masked");
-    expect(ranks == 1u << 2, "masked ranks ", ranks);
-  });
-}
-
 // Rules that the host can see are refused there, before anything is issued.
 void host_refusals() {
   Case c = three_ranks();
@@ -378,9 +216,6 @@ void host_refusals() {
 
 void fault_tests(Suite& suite) {
   suite.run("fault: a silent rank is named by every other one", silent_rank);
-  suite.run("fault: different rows are a mismatch on every rank", different_calls);
-  suite.run("fault: a combine against dispatches is a mismatch on every rank",
-            different_operations);
   suite.run("fault: one row over capacity drops a counted call everywhere",
             [] { overflow(false); });
   suite.run("fault: one row over capacity empties a bounded result everywhere",
@@ -392,8 +227,6 @@ void fault_tests(Suite& suite) {
               [=] { refused(c, c.experts, EP4J_ROUTING_OUT_OF_RANGE); });
     suite.run(join("fault: an expert twice in a token is refused everywhere, order ", order),
               [=] { refused(c, 2, EP4J_ROUTING_TWICE); });
-    suite.run(join("fault: a source lost after its counts keeps its places, order ", order),
-              [=] { lost_after_counts(order); });
   }
   suite.run("fault: ranks go on without one that the host masked", [] { masked(true); });
   suite.run("fault: ranks go on without one that timed out", [] { masked(false); });

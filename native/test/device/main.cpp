@@ -12,6 +12,11 @@ void fault_tests(Suite& suite);
 void graph_tests(Suite& suite);
 void layout_call_tests(Suite& suite);
 void measure_tests(Suite& suite);
+void membership_tests(Suite& suite);
+void mismatch_tests(Suite& suite);
+void open_results_tests(Suite& suite);
+void environment_tests(Suite& suite);
+int expect_refusal(const char* rule);
 void round_trip_tests(Suite& suite, bool single_rank);
 void soak_tests(Suite& suite, int rounds);
 }  // namespace ep4j::test
@@ -28,6 +33,9 @@ int main(int argc, char** argv) {
   }
   std::printf("device %s, %d.%d, %d SMs, driver %d\n", device.name, device.compute_major,
               device.compute_minor, device.num_sms, device.driver_version);
+  if (argc > 2 && std::strcmp(argv[1], "refusal") == 0) {
+    return expect_refusal(argv[2]);
+  }
   const bool single = argc > 1 && std::strcmp(argv[1], "single") == 0;
   const bool soak = argc > 2 && std::strcmp(argv[1], "soak") == 0;
   Suite suite;
@@ -39,7 +47,11 @@ int main(int argc, char** argv) {
   }
   if (!soak && !single) {
     conversion_tests(suite);
+    environment_tests(suite);
     fault_tests(suite);
+    mismatch_tests(suite);
+    membership_tests(suite);
+    open_results_tests(suite);
     graph_tests(suite);
   }
   if (!single) {

@@ -241,6 +241,51 @@ ep4j_dispatch_call dispatch_call(const Case& c, int rank, const DeviceInput& inp
   return call;
 }
 
+ep4j_dispatch_result issue(RankEnd& end, const ep4j_dispatch_call& call) {
+  ep4j_dispatch_result result = {};
+  result.struct_size = sizeof result;
+  ok(ep4j_dispatch(end.buffer, &call, &result, end.stream), "dispatch");
+  ok(ep4j_dispatch_receive(end.buffer, call.region, call.timeout_nanos, end.stream), "receive");
+  return result;
+}
+
+void expect_fault(const ep4j_error_record& record, int fault, int stage, int peer, int origin) {
+  expect(record.fault == fault && record.stage == stage && record.peer == peer &&
+             record.origin == origin,
+         "fault ", record.fault, " at stage ", record.stage, ", peer ", record.peer, ", origin ",
+         record.origin, "; expected ", fault, " at ", stage, ", peer ", peer, ", origin ", origin);
+}
+
+Case three_ranks() {
+  Case c;
+  c.ranks = 3;
+  c.experts = 6;
+  c.topk = 2;
+  c.hidden = 64;
+  c.tokens = {5, 9, 7};
+  return c;
+}
+
+std::vector<RankInput> without(const Case& c, std::vector<RankInput> inputs, int rank) {
+  for (RankInput& input : inputs) {
+    for (int64_t& expert : input.topk_idx) {
+      expert = expert / c.local_experts() == rank ? -1 : expert;
+    }
+  }
+  inputs[static_cast<size_t>(rank)].topk_idx.assign(
+      inputs[static_cast<size_t>(rank)].topk_idx.size(), -1);
+  return inputs;
+}
+
+void Milestone::await(int times) const {
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (reached_ < times) {
+    expect(std::chrono::steady_clock::now() < limit, "waited 30 s for ", times, " ranks, saw ",
+           reached_.load());
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+  }
+}
+
 ep4j_counts await_counts(RankEnd& end, const Case& c, uint64_t ticket,
                          std::vector<int32_t>& tokens_per_expert) {
   ep4j_counts counts = {};

@@ -105,6 +105,18 @@ class World {
   std::vector<std::unique_ptr<RankEnd>> ends_;
 };
 
+// Something that ranks' threads tell each other, apart from the buffers.
+class Milestone {
+ public:
+  void reach() { reached_++; }
+
+  // Returns once it was reached so many times; throws if that takes suspiciously long.
+  void await(int times) const;
+
+ private:
+  std::atomic<int> reached_{0};
+};
+
 // Tensors of one rank on the device.
 struct DeviceInput {
   void* x;
@@ -119,6 +131,19 @@ ep4j_dispatch_call dispatch_call(const Case& c, int rank, const DeviceInput& inp
                                  int handle, uint64_t ticket);
 ep4j_dispatch_call cached_call(const Case& c, int rank, const DeviceInput& input, int region,
                                int handle);
+
+// Both halves of a dispatch.
+ep4j_dispatch_result issue(RankEnd& end, const ep4j_dispatch_call& call);
+
+// Fails unless a fault is as expected.
+void expect_fault(const ep4j_error_record& record, int fault, int stage, int peer, int origin);
+
+// A small case for tests in which ranks behave differently.
+Case three_ranks();
+constexpr int64_t kShortNanos = 300'000'000;
+
+// Inputs as they are seen where a rank does not take part.
+std::vector<RankInput> without(const Case& c, std::vector<RankInput> inputs, int rank);
 
 // Waits on the host for the counts.
 ep4j_counts await_counts(RankEnd& end, const Case& c, uint64_t ticket,

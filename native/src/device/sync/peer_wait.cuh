@@ -18,14 +18,11 @@ struct WaitSite {
   int32_t stage;  // ep4j_stage
   int32_t region;
   uint64_t epoch;
+  uint64_t call;  // this rank's
 };
 
 // What one look at a peer found.
 enum class Look : int32_t { kNotYet, kThere, kOvertaken, kMismatch };
-
-__device__ inline bool is_masked(const RankView& view, int peer) {
-  return ptx::load_relaxed_system(&view.state->masked[peer]) != 0;
-}
 
 __device__ inline uint32_t all_ranks(const RankView& view) {
   return kAllLanes >> (kWarpLanes - view.num_ranks);
@@ -41,59 +38,116 @@ class PeerWait {
   // All lanes of one warp.
   template <class LookAt>
   __device__ WaitOutcome await(const WaitSite& site, uint32_t ranks, LookAt look) const {
+    return wait<false>(site, ranks, look);
+  }
+
+  // As await, but for masked ranks, too. The deadline then ends the wait under either policy.
+  template <class LookAt>
+  __device__ WaitOutcome await_masked(const WaitSite& site, uint32_t ranks, LookAt look) const {
+    return wait<true>(site, ranks, look);
+  }
+
+ private:
+  template <bool kMaskedToo, class LookAt>
+  __device__ WaitOutcome wait(const WaitSite& site, uint32_t ranks, LookAt look) const {
     const int lane = lane_index();
+    const Pardon pardon(*view_.state, lane);
     const uint64_t begin = ptx::global_nanos();
-    bool waiting = (ranks >> lane & 1) != 0 && !is_masked(view_, lane);
+    bool waiting = (ranks >> lane & 1) != 0 && (kMaskedToo || !is_masked(view_, lane));
     bool there = false;
-    while (true) {
+    bool departed = false;
+    for (bool first = true;; first = false) {
+      const bool waited = waiting;
       uint64_t seen = 0;
       Look found = waiting ? look(seen) : Look::kNotYet;
       if (found == Look::kThere) {
         there = true;
         waiting = false;
       }
-      if (waiting && is_masked(view_, lane)) {
+      if (!kMaskedToo && waiting && is_masked(view_, lane)) {
         waiting = false;
       }
-      Fault fault = {EP4J_FAULT_NONE, site.stage, lane, view_.rank, site.region, site.epoch, seen};
-      find_fault(waiting, begin, found, fault);
+      if (waited && !waiting && !first && lane != view_.rank) {
+        view_.state->traffic[lane].wait_nanos += ptx::global_nanos() - begin;
+      }
+      // Nobody is asked for faults when all is there: what ends later calls has not harmed this one.
+      if (__ballot_sync(kAllLanes, waiting) == 0) {
+        return {false, __ballot_sync(kAllLanes, there)};
+      }
+      Fault fault = {EP4J_FAULT_NONE, site.stage, lane,      view_.rank, kSawItself,
+                     site.region,     site.call,  site.epoch, seen};
+      find_fault({waiting, begin, found}, pardon, departed, fault);
       uint32_t faulty = __ballot_sync(kAllLanes, fault.fault != EP4J_FAULT_NONE);
       if (faulty != 0) {
-        if (lane == __ffs(static_cast<int>(faulty)) - 1) {
+        if (lane == __ffs(static_cast<int>(most_telling(fault, faulty))) - 1) {
           give_up(view_, fault);
         }
         __syncwarp();
         return {true, 0};
       }
-      if (__ballot_sync(kAllLanes, waiting) == 0) {
-        return {false, __ballot_sync(kAllLanes, there)};
-      }
     }
   }
 
- private:
+  // Of several faults at once: a mismatch is one for everybody, whatever else it has led to.
+  __device__ static uint32_t most_telling(const Fault& fault, uint32_t faulty) {
+    uint32_t mismatches = __ballot_sync(kAllLanes, fault.fault == EP4J_FAULT_MISMATCH);
+    return mismatches != 0 ? mismatches : faulty;
+  }
+
+  // A lane's wait so far.
+  struct Progress {
+    bool waiting;
+    uint64_t begin;
+    Look found;
+  };
+
+  // Tags that an unmask has made void; they do not change while a call's kernels run.
+  struct Pardon {
+    uint64_t mask;
+    uint64_t failure;
+
+    __device__ Pardon(const LocalState& state, int lane)
+        : mask(state.pardoned_masks[lane]), failure(state.pardoned_failures[lane]) {}
+  };
+
   // Fills in fault if this lane knows a reason to give up; masks the peer instead where the buffer
-  // was made to. A rank that failed ends every wait, also for others.
-  __device__ void find_fault(bool waiting, uint64_t begin, Look found, Fault& fault) const {
+  // was made to. A rank that failed ends every wait, also for others, and so does a rank that has
+  // masked this one. Of two ranks that mask each other neither counts the other's mask.
+  __device__ void find_fault(const Progress& progress, const Pardon& pardon, bool& departed,
+                             Fault& fault) const {
     const int lane = lane_index();
-    if (lane >= view_.num_ranks || lane == view_.rank) {
+    const Look found = progress.found;
+    if (lane >= view_.num_ranks) {
+      return;
+    }
+    if (lane == view_.rank) {
+      if (ptx::load_relaxed_system(&view_.state->failed) != 0) {
+        fault.fault = EP4J_FAULT_ABORTED;  // the host has given up for this rank
+      }
       return;
     }
     if (found == Look::kMismatch || found == Look::kOvertaken) {
       fault.fault = found == Look::kMismatch ? EP4J_FAULT_MISMATCH : EP4J_FAULT_OVERTAKEN;
+      fault.expected = found == Look::kMismatch ? fault.call : fault.expected;
       return;
     }
-    uint64_t failed = ptx::load_relaxed_system(view_.own<uint64_t>(view_.control.failed(lane)));
-    if (failed != 0 && !is_masked(view_, lane)) {
-      find_origins_fault(failed, fault);
+    // All three before any is used: one round trip to memory.
+    const bool masked = is_masked(view_, lane);
+    const uint64_t failure =
+        ptx::load_relaxed_system(view_.own<uint64_t>(view_.control.failed(lane)));
+    const uint64_t mask =
+        ptx::load_relaxed_system(view_.own<uint64_t>(view_.control.masked(lane)));
+    if (!masked && failure != pardon.failure) {
+      follow_failure(progress.waiting, departed, fault);
       return;
     }
-    if (waiting && ptx::load_relaxed_system(view_.own<uint64_t>(view_.control.masked(lane))) != 0) {
+    if (!masked && mask != pardon.mask) {
       fault.fault = EP4J_FAULT_MASKED;
       return;
     }
-    if (waiting && ptx::global_nanos() - begin > static_cast<uint64_t>(view_.timeout_nanos)) {
-      if (view_.mask_on_timeout != 0) {
+    if (progress.waiting &&
+        ptx::global_nanos() - progress.begin > static_cast<uint64_t>(view_.timeout_nanos)) {
+      if (view_.mask_on_timeout != 0 && !masked) {
         mask_peer(view_, lane);
       } else {
         fault.fault = EP4J_FAULT_TIMEOUT;
@@ -101,15 +155,36 @@ class PeerWait {
     }
   }
 
-  // Passes on why the rank of this lane failed. A mismatch is one for everybody, also for whom the
-  // origin's announcement arrives after its failure.
-  __device__ void find_origins_fault(uint64_t failed, Fault& fault) const {
-    const bool mismatch = Failure::fault(failed) == EP4J_FAULT_MISMATCH;
-    const int culprit = Failure::culprit(failed);
+  // The rank of this lane gave up. One that closed its buffer, or left because it was masked, only
+  // matters to who waits for it, and only if what it sent before did not come: it is looked at once
+  // more after its departure was seen. One that was masked is then masked here too, under either
+  // policy: that ranks learn of a mask at different times must do no harm. Where timeouts mask, so
+  // is every other one, but for a mismatch, which is one for everybody.
+  __device__ void follow_failure(bool waiting, bool& departed, Fault& fault) const {
+    Published<FailureMessage> failure{
+        view_.own<FailureMessage>(view_.control.failed(lane_index()))};
+    failure.seen();
+    const FailureMessage& told = *failure.record;
+    const bool mismatch = told.fault == EP4J_FAULT_MISMATCH;
+    const bool left = told.fault == EP4J_FAULT_MASKED ||
+                      (told.fault == EP4J_FAULT_CLOSED && told.origin == lane_index());
+    if (left && (!waiting || !departed)) {
+      departed = true;
+      return;
+    }
+    if (told.fault == EP4J_FAULT_MASKED || (view_.mask_on_timeout != 0 && !mismatch)) {
+      if (waiting) {
+        mask_peer(view_, lane_index());
+      }
+      return;
+    }
     fault.fault = mismatch ? EP4J_FAULT_MISMATCH : EP4J_FAULT_PEER_FAILED;
-    fault.origin = lane_index();
-    fault.peer = mismatch && culprit == view_.rank ? lane_index() : culprit;
-    fault.stage = Failure::stage(failed);
+    fault.stage = told.stage;
+    fault.peer = told.culprit;
+    fault.origin = told.origin;
+    fault.reporter = lane_index();
+    fault.expected = told.epoch;
+    fault.seen = told.seen;
   }
 
   const RankView& view_;

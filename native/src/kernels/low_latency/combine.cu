@@ -37,7 +37,7 @@ __device__ void enter_call(const LowLatencyCombineParams& params, CombineStorage
                                                    : shared.last_output;
   shared.handle = state.regions[params.region].epoch;
   shared.verdict = state.regions[params.region].verdict;
-  shared.failed = params.view.rank.state->failed;
+  shared.failed = has_failed(params.view.rank, shared.epoch) ? 1 : 0;
 }
 
 __device__ CallWords call_words(const LowLatencyCombineParams& params,
@@ -58,7 +58,7 @@ __device__ Look look_at_reader(const LowLatencyView& view, int output, uint64_t 
 __device__ WaitOutcome await_readers(const LowLatencyView& view, int output, uint64_t epoch) {
   const int peer = lane_index();
   return PeerWait(view.rank).await(
-      {EP4J_STAGE_READERS, output, epoch}, all_ranks(view.rank),
+      {EP4J_STAGE_READERS, output, epoch, view.rank.state->epoch + 1}, all_ranks(view.rank),
       [&](uint64_t& seen) { return look_at_reader(view, output, epoch, peer, seen); });
 }
 
@@ -176,7 +176,7 @@ __device__ void decide_received(const LowLatencyCombineParams& params, CombineSt
   int found = -1;
   WaitOutcome outcome = {true, 0};
   if (shared.failed == 0) {
-    WaitSite site = {EP4J_STAGE_OUTPUT, params.output, shared.epoch};
+    WaitSite site = {EP4J_STAGE_OUTPUT, params.output, shared.epoch, shared.epoch};
     outcome = PeerWait(view.rank).await(site, all_ranks(view.rank), [&](uint64_t& seen) {
       Look call = look_at_call(view.rank, shared.epoch, words, peer, seen);
       if (call != Look::kThere) {
@@ -259,7 +259,7 @@ __global__ void __launch_bounds__(kLowLatencyThreads, 1)
 __global__ void __launch_bounds__(kWarpLanes)
     await_empty_output_kernel(const __grid_constant__ LowLatencyOutputParams params) {
   const LowLatencyView& view = params.view;
-  if (view.rank.state->failed == 0) {
+  if (!has_failed(view.rank, view.rank.state->epoch + 1)) {
     await_readers(view, params.output, view.state->output_epochs[params.output]);
   }
 }

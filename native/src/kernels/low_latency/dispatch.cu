@@ -33,10 +33,6 @@ __device__ Look look_at_inbox(const LowLatencyView& view, const DispatchStorage&
   return seen >= shared.inbox_epoch ? Look::kThere : Look::kNotYet;
 }
 
-__device__ bool is_masked_by(const RankView& view, int peer) {
-  return ptx::load_relaxed_system(view.own<uint64_t>(view.control.masked(peer))) != 0;
-}
-
 // Block 0, warp 0: tells the peers which call this is, and waits for their inboxes.
 __device__ void announce(const LowLatencyDispatchParams& params, DispatchStorage& shared) {
   const LowLatencyView& view = params.view;
@@ -47,7 +43,7 @@ __device__ void announce(const LowLatencyDispatchParams& params, DispatchStorage
       publish_call(view.rank, shared.epoch, params.words, peer);
     }
     outcome = PeerWait(view.rank).await(
-        {EP4J_STAGE_INBOX, params.region, shared.epoch}, all_ranks(view.rank),
+        {EP4J_STAGE_INBOX, params.region, shared.epoch, shared.epoch}, all_ranks(view.rank),
         [&](uint64_t& seen) {
           // A rank that is masked would learn it from nobody's silence: its inbox is empty, and its
           // peers may have sent before they gave it up. So it looks, and the wait says why.
@@ -162,7 +158,7 @@ __device__ void decide_received(const LowLatencyDispatchParams& params, Dispatch
   LowLatencyState& state = *view.state;
   const int source = lane_index();
   const uint64_t output_epoch = params.output < 0 ? 0 : state.output_epochs[params.output];
-  WaitSite site = {EP4J_STAGE_ARRIVAL, params.region, shared.epoch};
+  WaitSite site = {EP4J_STAGE_ARRIVAL, params.region, shared.epoch, shared.epoch};
   const uint64_t begin = ptx::global_nanos();
   uint64_t waited = 0;
   bool is_first_look = true;

@@ -38,7 +38,7 @@ __device__ inline void enter_call(const LowLatencyDispatchParams& params, Dispat
     shared.epoch = state.regions[params.region].epoch;
     shared.inbox = state.regions[params.region].inbox;
   }
-  shared.failed = params.view.rank.state->failed;
+  shared.failed = has_failed(params.view.rank, shared.epoch) ? 1 : 0;
 }
 
 }  // namespace ep4j

@@ -1,9 +1,12 @@
 // Combine's three one-block kernels around its wide one.
 //
 //   kernel           grid     thread p   waits for              publishes
-//   await_readers    1 warp   rank p     read, of the output
+//   await_readers    1 warp   rank p     read, of the output    CallMessage, if a combine has begun
 //   combine_publish  1 warp   rank p                            CallMessage, ReadyMessage
 //   await_outputs    1 warp   rank p     ready, of this epoch   (PullPlan)
+//
+// A combine that has to wait before it can publish says at once which call it is in, and compares:
+// else a peer in a different call would wait for it as for a silent one.
 //
 // A peer may have published this epoch's outputs in any of its outputs, so a waiting lane looks at
 // all of them. An output is written again only after its readers have read it, so a record that was
@@ -21,26 +24,44 @@ namespace {
 __global__ void __launch_bounds__(kWarpLanes)
     await_readers_kernel(const __grid_constant__ ReadersParams params) {
   const RankView& view = params.view;
-  if (view.state->failed != 0) {
+  const int peer = lane_index();
+  const uint64_t epoch = view.state->output_epochs[params.output];
+  const uint64_t call = view.state->epoch + 1;
+  if (has_failed(view, call)) {
     return;
   }
-  const uint64_t epoch = view.state->output_epochs[params.output];
-  PeerWait(view).await({EP4J_STAGE_READERS, params.output, epoch}, all_ranks(view),
-                       [&](uint64_t& seen) {
-                         seen = ptx::load_acquire_system(
-                             view.own<uint64_t>(view.control.read(params.output, lane_index())));
-                         return seen >= epoch ? Look::kThere : Look::kNotYet;
-                       });
+  const bool in_combine = params.handle_id != nullptr;
+  CallWords words = params.words;
+  if (in_combine) {
+    words.handle = *params.handle_id;
+    if (peer < view.num_ranks && !is_masked(view, peer)) {
+      publish_call(view, call, words, peer);
+    }
+    __syncwarp();
+  }
+  PeerWait(view).await(
+      {EP4J_STAGE_READERS, params.output, epoch, call}, all_ranks(view), [&](uint64_t& seen) {
+        uint64_t called = 0;
+        if (in_combine && look_at_call(view, call, words, peer, called) == Look::kMismatch) {
+          return Look::kMismatch;
+        }
+        seen = ptx::load_acquire_system(
+            view.own<uint64_t>(view.control.read(params.output, peer)));
+        return seen >= epoch ? Look::kThere : Look::kNotYet;
+      });
 }
 
 __global__ void __launch_bounds__(kWarpLanes)
     combine_publish_kernel(const __grid_constant__ PublishParams params) {
   const RankView& view = params.view;
   const int peer = lane_index();
-  if (view.state->failed != 0) {
+  const uint64_t epoch = view.state->epoch + 1;
+  if (has_failed(view, epoch)) {
+    if (peer == 0) {
+      view.state->output_epochs[params.output] = epoch;  // what the receiving half withholds
+    }
     return;
   }
-  const uint64_t epoch = view.state->epoch + 1;
   if (peer < view.num_ranks && !is_masked(view, peer)) {
     CallWords words = params.words;
     words.handle = *params.handle_id;
@@ -74,14 +95,14 @@ __global__ void __launch_bounds__(kWarpLanes)
   const RankView& view = params.view;
   const int peer = lane_index();
   LocalState& state = *view.state;
-  if (state.failed != 0) {
+  const uint64_t epoch = state.output_epochs[params.output];
+  if (has_failed(view, epoch)) {
     return;
   }
-  const uint64_t epoch = state.output_epochs[params.output];
   CallWords words = params.words;
   words.handle = *params.handle_id;
   int found = -1;
-  WaitSite site = {EP4J_STAGE_OUTPUT, params.output, epoch};
+  WaitSite site = {EP4J_STAGE_OUTPUT, params.output, epoch, epoch};
   WaitOutcome outcome = PeerWait(view).await(site, all_ranks(view), [&](uint64_t& seen) {
     Look call = look_at_call(view, epoch, words, peer, seen);
     if (call == Look::kMismatch || call == Look::kNotYet) {
@@ -97,6 +118,7 @@ __global__ void __launch_bounds__(kWarpLanes)
       output.x = view.at<char>(peer, ready->x_offset);
       output.weights = view.at<float>(peer, ready->weights_offset);
       output.read = view.at<uint64_t>(peer, view.control.read(found, view.rank));
+      state.traffic[peer].rows_combined += params.sent_rows[peer];
     }
     state.pull.outputs[peer] = output;
   }

@@ -9,6 +9,8 @@ namespace ep4j {
 
 struct ReadersParams {
   RankView view;
+  CallWords words;            // of the combine that waits, but for the handle
+  const uint64_t* handle_id;  // null: no combine has begun
   int32_t output;
 };
 
@@ -24,7 +26,8 @@ struct OutputsParams {
   RankView view;
   CallWords words;
   const uint64_t* handle_id;
-  int32_t output;  // of this rank, in this call
+  const int32_t* sent_rows;  // [n] of the handle
+  int32_t output;            // of this rank, in this call
 };
 
 // Loads the kernels of this file, so that no launch does.

@@ -68,6 +68,12 @@ __device__ inline void record_result(const NegotiateParams& params, const Negoti
       per_expert[i] = sent ? static_cast<int32_t>(rank_major ? aligned : table.real[i]) : 0;
     }
   }
+  for (int i = threadIdx.x; i < view.num_ranks; i += kNegotiateThreads) {
+    params.handle.received_rows[i] = sent ? rows_from(view, shared, i) : 0;
+    if (!sent) {
+      params.handle.sent_rows[i] = 0;
+    }
+  }
   const int groups = rank_major ? 1 : view.local_experts;
   for (int i = threadIdx.x; !sent && i < view.num_ranks * groups; i += kNegotiateThreads) {
     params.handle.source_begin[i] = 0;
@@ -111,7 +117,7 @@ __device__ inline void tell_host(const NegotiateParams& params, const Negotiatio
 // A bounded call has no host that waits: what dropped it is left in the fault record. One thread.
 __device__ inline void report_drop(const NegotiateParams& params, const Negotiation& shared,
                                    int32_t verdict) {
-  FaultRecord* record = params.view.fault;
+  FaultRecord* record = params.view.drop;
   if (!claim_record(record)) {
     return;
   }
@@ -128,6 +134,19 @@ __device__ inline void report_drop(const NegotiateParams& params, const Negotiat
   record->needed = denial->needed;
   record->capacity = denial->capacity;
   complete_record(record);
+}
+
+// Counts the rows that the sending kernel is about to send. All threads.
+__device__ inline void count_sent(const NegotiateParams& params, const Negotiation& shared) {
+  const RankView& view = params.view;
+  const int64_t bytes = params.layout.form.row_bytes + 4 * int64_t{params.layout.form.scale_words};
+  for (int rank = threadIdx.x; rank < view.num_ranks; rank += kNegotiateThreads) {
+    if (view.state->send.destinations[rank].granted != 0) {
+      PeerTraffic& traffic = view.state->traffic[rank];
+      traffic.rows_sent += params.handle.sent_rows[rank];
+      traffic.bytes_sent += params.handle.sent_rows[rank] * bytes;
+    }
+  }
 }
 
 // All threads. Leaves everything that the sending kernel, the receiving one and the host need.
@@ -164,6 +183,9 @@ __device__ inline void conclude(const NegotiateParams& params, Negotiation& shar
       tell_host(params, shared, table, verdict);
     }
   }
+  if (verdict == EP4J_SENT) {
+    count_sent(params, shared);
+  }
   if (threadIdx.x == 0) {
     if (params.bounded != 0 && (verdict == EP4J_OVERFLOW || verdict == EP4J_REFUSED)) {
       report_drop(params, shared, verdict);
@@ -171,7 +193,7 @@ __device__ inline void conclude(const NegotiateParams& params, Negotiation& shar
     state.send.epoch = shared.epoch;
     state.send.verdict = verdict;
     state.send.num_received = verdict == EP4J_SENT ? *params.handle.num_received : 0;
-    state.regions[params.region] = {shared.epoch, granted_others ? shared.sources : 0, verdict};
+    state.regions[params.region] = {shared.epoch, granted_others ? shared.sources : 0, verdict, 0};
     state.epoch = shared.epoch;
     state.dispatches = shared.ordinal;
   }

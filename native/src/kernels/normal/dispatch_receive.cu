@@ -5,8 +5,11 @@
 //   await rows   warp 0, lane s    arrived
 //   clear        all                           (rows of sources that were lost to a mask)
 //
-// A source that is masked after its counts keeps its rows' places: they are marked as nobody's and
-// their x is zeroed here, in one block, because it hardly ever happens.
+// Rows that have a place and do not come keep it: of a source that was masked after its counts, that
+// was masked before a cached call, or that sent nothing because some other destination turned it
+// down. They are marked as nobody's and zeroed here, in one block, because it hardly ever happens. A
+// masked source whose word has not come may still write: the region's record keeps it, and nobody is
+// let into the region again before the word comes.
 //
 // Invariant: the region's words are of the epoch that its record holds, or an earlier one.
 #include "kernels/normal/dispatch_receive.hpp"
@@ -21,21 +24,42 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / kWarpLanes;
 
-// Warp 0: sources that were let in and whose rows did not come.
+// Warp 0: sources whose rows are not there, but for a call that was dropped.
 __device__ uint32_t await_rows(const ReceiveParams& params) {
   const RankView& view = params.view;
-  const RegionRecord record = view.state->regions[params.region];
+  const int source = lane_index();
+  RegionRecord& region = view.state->regions[params.region];
+  const RegionRecord record = region;
   PeerWait wait(view);
-  WaitSite site = {EP4J_STAGE_ARRIVAL, params.region, record.epoch};
+  bool whole = false;
+  WaitSite site = {EP4J_STAGE_ARRIVAL, params.region, record.epoch, record.epoch};
   WaitOutcome outcome = wait.await(site, record.granted, [&](uint64_t& seen) {
     uint64_t word = ptx::load_acquire_system(
-        view.own<uint64_t>(view.control.arrived(params.region, lane_index())));
+        view.own<uint64_t>(view.control.arrived(params.region, source)));
     seen = Arrival::epoch(word);
+    whole = Arrival::verdict(word) == EP4J_SENT;
     return seen == record.epoch ? Look::kThere
                                 : (seen < record.epoch ? Look::kNotYet : Look::kOvertaken);
   });
-  bool sent = record.verdict == EP4J_SENT && !outcome.gave_up;
-  return sent ? record.granted & ~outcome.arrived : 0;
+  if (outcome.gave_up) {
+    return 0;
+  }
+  const bool arrived = (outcome.arrived >> source & 1) != 0;
+  const bool granted = (record.granted >> source & 1) != 0;
+  const bool late =
+      granted && !arrived && may_still_write(view, params.region, record.epoch, source);
+  const uint32_t all_late = __ballot_sync(kAllLanes, late);
+  if (source == 0 && all_late != 0) {
+    region.late = all_late;
+    ptx::store_release_system(&view.host_late[params.region], all_late);
+  }
+  if (record.verdict != EP4J_SENT) {
+    return 0;
+  }
+  if (arrived && whole) {
+    view.state->traffic[source].rows_received += params.handle.received_rows[source];
+  }
+  return all_ranks(view) & ~__ballot_sync(kAllLanes, arrived && whole);
 }
 
 class LostRows {
@@ -63,17 +87,30 @@ class LostRows {
     for (int i = lane; i < layout.form.row_bytes / kVectorBytes; i += kWarpLanes) {
       x[i] = uint4{0, 0, 0, 0};
     }
+    for (int i = lane; i < layout.form.scale_words; i += kWarpLanes) {
+      word<uint32_t>(layout.scales())[row * layout.form.scale_words + i] = 0;
+    }
+    if (layout.form.has_metadata() && lane == 0) {
+      word<int32_t>(layout.source_token())[row] = -1;
+    }
     if (layout.form.has_metadata() && layout.form.rank_major() && lane < layout.form.num_topk) {
       int64_t place = row * layout.form.num_topk + lane;
       if (layout.form.index_bytes == 8) {
-        reinterpret_cast<int64_t*>(region_ + layout.topk_idx())[place] = -1;
+        word<int64_t>(layout.topk_idx())[place] = -1;
       } else {
-        reinterpret_cast<int32_t*>(region_ + layout.topk_idx())[place] = -1;
+        word<int32_t>(layout.topk_idx())[place] = -1;
       }
-      reinterpret_cast<float*>(region_ + layout.topk_weights())[place] = 0.0f;
+      word<float>(layout.topk_weights())[place] = 0.0f;
     } else if (layout.form.has_metadata() && !layout.form.rank_major() && lane == 0) {
-      reinterpret_cast<float*>(region_ + layout.weight())[row] = 0.0f;
+      word<float>(layout.weight())[row] = 0.0f;
+      word<int32_t>(layout.source_rank())[row] = -1;
+      word<int32_t>(layout.topk_slot())[row] = -1;
     }
+  }
+
+  template <class T>
+  __device__ T* word(int64_t offset) const {
+    return reinterpret_cast<T*>(region_ + offset);
   }
 
   const ReceiveParams& params_;
@@ -83,11 +120,11 @@ class LostRows {
 __global__ void __launch_bounds__(kThreads)
     dispatch_receive_kernel(const __grid_constant__ ReceiveParams params) {
   __shared__ uint32_t lost;
-  if (params.view.state->failed != 0) {
-    return;
-  }
   if (warp_index() == 0) {
-    uint32_t sources = await_rows(params);
+    uint32_t sources = 0;
+    if (!has_failed(params.view, params.view.state->regions[params.region].epoch)) {
+      sources = await_rows(params);
+    }
     if (lane_index() == 0) {
       lost = sources;
     }

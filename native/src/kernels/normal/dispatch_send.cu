@@ -7,6 +7,9 @@
 //   publisher          last block one Arrival word per destination that granted, also if no row
 //                                 went there or the call was dropped
 //
+// A destination that masks this rank meanwhile gets no further row: every warp looks before every
+// token. Its word then says ABORTED, and still comes, because the destination's region waits for it.
+//
 // Invariant: a word is published after every row of this rank is complete at its destination. Bulk
 // stores are waited for by the lanes that issued them (complete, not merely read), which makes them
 // visible to those lanes; is_last_block carries that to the publisher.
@@ -48,11 +51,20 @@ __device__ void forget_rows(const SendParams& params) {
   }
 }
 
+// All threads of the last block.
 __device__ void publish_arrivals(const SendParams& params, const SharedStorage& shared) {
+  LocalState& state = *params.view.state;
   const int rank = static_cast<int>(threadIdx.x);
+  const uint32_t stopped = ptx::load_relaxed_system(&state.stopped);
   if (rank < params.view.num_ranks && shared.destinations[rank].arrived != nullptr) {
-    ptx::store_release_system(shared.destinations[rank].arrived,
-                              Arrival::word(params.view.state->send.epoch, shared.verdict));
+    const bool stopped_here = (stopped >> rank & 1) != 0;
+    ptx::store_release_system(
+        shared.destinations[rank].arrived,
+        Arrival::word(state.send.epoch, stopped_here ? EP4J_ABORTED : shared.verdict));
+  }
+  __syncthreads();
+  if (rank == 0) {
+    state.stopped = 0;
   }
 }
 

@@ -11,6 +11,7 @@
 //   publish_counts  a warp per peer                    CallMessage, CountsMessage
 //   await_counts    warp 0, lane p         counts
 //   decide          all                                (the handle's receive plan)
+//   await_late      warp 0, lane p         arrived, of a masked source of the region's last result
 //   publish_grants  a warp per peer                    GrantMessage
 //   await_grants    warp 0, lane p         grants
 //   conclude        all                                SendPlan, result counts, HostCounts
@@ -43,7 +44,7 @@ __device__ void enter_call(const NegotiateParams& params, Negotiation& shared) {
   if (params.counted == 0) {
     shared.words.handle = *params.handle.id;
   }
-  shared.gave_up = static_cast<int32_t>(state.failed);
+  shared.gave_up = has_failed(params.view, shared.epoch);
   shared.verdict = EP4J_SENT;
   shared.needed = 0;
 }
@@ -53,6 +54,9 @@ __device__ void publish_counts(const NegotiateParams& params, const Negotiation&
   const int lane = lane_index();
   for (int peer = warp_index(); peer < view.num_ranks; peer += kNegotiateWarps) {
     if (is_masked(view, peer)) {
+      if (params.counted != 0 && lane == 0) {
+        params.handle.sent_rows[peer] = 0;
+      }
       continue;
     }
     char* record = view.at<char>(peer, view.control.counts(shared.ordinal, view.rank));
@@ -68,9 +72,10 @@ __device__ void publish_counts(const NegotiateParams& params, const Negotiation&
       rows = __shfl_sync(kAllLanes, warp_inclusive_sum(rows), kWarpLanes - 1);
       Refusal refusal = own_refusal(params);
       if (lane == 0) {
+        rows = params.layout.form.rank_major() ? view.state->tokens_per_rank[peer] : rows;
         counts.record->refusal = refusal;
-        counts.record->rows =
-            params.layout.form.rank_major() ? view.state->tokens_per_rank[peer] : rows;
+        counts.record->rows = rows;
+        params.handle.sent_rows[peer] = static_cast<int32_t>(rows);
       }
       __syncwarp();
     }
@@ -102,7 +107,7 @@ __device__ void await_counts(const NegotiateParams& params, const PeerWait& wait
   const RankView& view = params.view;
   WaitOutcome outcome;
   if (params.counted != 0) {
-    WaitSite site = {EP4J_STAGE_COUNTS, params.region, shared.epoch};
+    WaitSite site = {EP4J_STAGE_COUNTS, params.region, shared.epoch, shared.epoch};
     outcome = wait.await(site, all_ranks(view), [&](uint64_t& seen) {
       int64_t offset = view.control.counts(shared.ordinal, lane_index());
       return look_at_message<CountsMessage>(view, shared, lane_index(), offset, seen);
@@ -114,6 +119,25 @@ __device__ void await_counts(const NegotiateParams& params, const PeerWait& wait
   if (lane_index() == 0) {
     shared.gave_up = outcome.gave_up;
     shared.sources = outcome.arrived;
+  }
+}
+
+// Warp 0. The caller takes another region if it has one; where it could not know, or has none, the
+// late writers are waited for here, before anybody is let into the region.
+__device__ void await_late_writers(const NegotiateParams& params, const PeerWait& wait,
+                                   Negotiation& shared) {
+  const RankView& view = params.view;
+  const RegionRecord& last = view.state->regions[params.region];
+  WaitSite site = {EP4J_STAGE_LATE, params.region, last.epoch, shared.epoch};
+  WaitOutcome outcome = wait.await_masked(site, last.late, [&](uint64_t& seen) {
+    seen = Arrival::epoch(ptx::load_acquire_system(
+        view.own<uint64_t>(view.control.arrived(params.region, lane_index()))));
+    return may_still_write(view, params.region, last.epoch, lane_index()) ? Look::kNotYet
+                                                                          : Look::kThere;
+  });
+  if (lane_index() == 0) {
+    shared.gave_up = outcome.gave_up;
+    view.host_late[params.region] = 0;
   }
 }
 
@@ -158,7 +182,7 @@ __device__ void publish_grants(const NegotiateParams& params, const Negotiation&
 __device__ void await_grants(const NegotiateParams& params, const PeerWait& wait,
                              Negotiation& shared) {
   const RankView& view = params.view;
-  WaitSite site = {EP4J_STAGE_GRANT, params.region, shared.epoch};
+  WaitSite site = {EP4J_STAGE_GRANT, params.region, shared.epoch, shared.epoch};
   WaitOutcome outcome = wait.await(site, all_ranks(view), [&](uint64_t& seen) {
     int64_t offset = view.control.grant(shared.ordinal, lane_index());
     return look_at_message<GrantMessage>(view, shared, lane_index(), offset, seen);
@@ -199,6 +223,14 @@ __global__ void __launch_bounds__(kNegotiateThreads, 1)
     if (params.counted != 0) {
       decide(params, shared, table);
     }
+    if (params.view.state->regions[params.region].late != 0) {
+      if (warp_index() == 0) {
+        await_late_writers(params, wait, shared);
+      }
+      on = goes_on(shared);
+    }
+  }
+  if (on) {
     publish_grants(params, shared);
     if (warp_index() == 0) {
       await_grants(params, wait, shared);
@@ -212,10 +244,19 @@ __global__ void __launch_bounds__(kNegotiateThreads, 1)
 
 cudaError_t load_negotiate() { return load_kernels(negotiate_kernel); }
 
+static size_t table_bytes(int local_experts) {
+  const size_t experts = static_cast<size_t>(local_experts);
+  return sizeof(int64_t) * (experts + 1) + sizeof(int32_t) * experts;
+}
+
+cudaError_t count_negotiating_blocks(int local_experts, int* blocks) {
+  return cudaOccupancyMaxActiveBlocksPerMultiprocessor(blocks, negotiate_kernel, kNegotiateThreads,
+                                                       table_bytes(local_experts));
+}
+
 cudaError_t launch_negotiate(const NegotiateParams& params, cudaStream_t stream) {
-  const size_t experts = static_cast<size_t>(params.view.local_experts);
-  const size_t shared_bytes = sizeof(int64_t) * (experts + 1) + sizeof(int32_t) * experts;
-  negotiate_kernel<<<1, kNegotiateThreads, shared_bytes, stream>>>(params);
+  negotiate_kernel<<<1, kNegotiateThreads, table_bytes(params.view.local_experts), stream>>>(
+      params);
   return cudaGetLastError();
 }
 

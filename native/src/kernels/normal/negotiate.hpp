@@ -26,6 +26,9 @@ struct NegotiateParams {
 // Loads the kernel, so that no launch does.
 cudaError_t load_negotiate();
 
+// Negotiating blocks that fit on one multiprocessor: the largest of the kernels that wait.
+cudaError_t count_negotiating_blocks(int local_experts, int* blocks);
+
 cudaError_t launch_negotiate(const NegotiateParams& params, cudaStream_t stream);
 
 }  // namespace ep4j

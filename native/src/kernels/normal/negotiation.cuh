@@ -42,6 +42,14 @@ __device__ inline bool has_counts(const Negotiation& shared, int source) {
   return (shared.sources >> source & 1) != 0;
 }
 
+// Rows that a source has for this rank.
+__device__ inline int32_t rows_from(const RankView& view, const Negotiation& shared, int source) {
+  return has_counts(shared, source)
+             ? static_cast<int32_t>(
+                   reinterpret_cast<const CountsMessage*>(counts_of(view, shared, source))->rows)
+             : 0;
+}
+
 __device__ inline int32_t choices_of(const RankView& view, const Negotiation& shared, int source,
                                      int local_expert) {
   return has_counts(shared, source)

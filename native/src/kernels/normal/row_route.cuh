@@ -2,6 +2,7 @@
 // choice k in expert-major order.
 #pragma once
 
+#include "device/ptx/memory.cuh"
 #include "device/sync/warp.cuh"
 #include "kernels/normal/dispatch_send.hpp"
 
@@ -21,18 +22,27 @@ struct RouteInput {
   int32_t expert;   // lane < K: the choice
   float weight;     // lane < K
   uint32_t scales[kScaleWords];
+  bool masks_us;  // lane < n: rank has masked this one
 };
 
 class RowRouter {
  public:
   __device__ RowRouter(const SendParams& params, const Destination* destinations, bool sent)
-      : params_(params), destinations_(destinations), sent_(sent) {}
+      : params_(params),
+        destinations_(destinations),
+        sent_(sent),
+        pardoned_(params.view.state->pardoned_masks[lane_index()]) {}
 
   __device__ RouteInput load(int token) const {
     const int lane = lane_index();
-    RouteInput input = {-1, -1, 0.0f, {0, 0}};
+    RouteInput input = {-1, -1, 0.0f, {0, 0}, false};
     if (token >= params_.num_tokens) {
       return input;
+    }
+    if (lane < params_.view.num_ranks) {
+      const RankView& view = params_.view;
+      input.masks_us =
+          ptx::load_relaxed_system(view.own<uint64_t>(view.control.masked(lane))) != pardoned_;
     }
     const int64_t choice = int64_t{token} * params_.layout.form.num_topk + lane;
     if (lane < params_.fanout) {
@@ -64,9 +74,10 @@ class RowRouter {
   }
 
   // The row of this lane, which is completed in the handle if the call counted.
-  __device__ RowTarget route(int token, const RouteInput& input) const {
+  __device__ RowTarget route(int token, const RouteInput& input) {
     const int lane = lane_index();
     RowTarget target = {-1, lane};
+    stopped_ |= __ballot_sync(kAllLanes, input.masks_us);
     if (lane >= params_.fanout) {
       return target;
     }
@@ -77,7 +88,8 @@ class RowRouter {
       goes = goes && input.expert >= 0;
       target.peer = goes ? input.expert / params_.view.local_experts : 0;
     }
-    goes = goes && input.ordinal >= 0 && destinations_[target.peer].granted != 0;
+    goes = goes && input.ordinal >= 0 && destinations_[target.peer].granted != 0 &&
+           (stopped_ >> target.peer & 1) == 0;
     if (goes && params_.counted != 0) {
       base = rank_major ? destinations_[target.peer].base : params_.view.expert_base[input.expert];
     }
@@ -88,10 +100,19 @@ class RowRouter {
     return target;
   }
 
+  // Leaves word of the destinations that masked this rank. All lanes, after the last token.
+  __device__ void finish() const {
+    if (stopped_ != 0 && lane_index() == 0) {
+      atomicOr(&params_.view.state->stopped, stopped_);
+    }
+  }
+
  private:
   const SendParams& params_;
   const Destination* destinations_;
   bool sent_;
+  uint64_t pardoned_;
+  uint32_t stopped_ = 0;
 };
 
 // Writes what is known about a token's rows beside them.

@@ -119,6 +119,7 @@ class BulkRowSender : RowSenderBase<kCast> {
         load(item + ahead);
       }
     }
+    this->router.finish();
     ptx::bulk_wait_complete();
   }
 
@@ -196,6 +197,7 @@ class PlainRowSender : RowSenderBase<kCast> {
         move(token, chunk, target, lanes);
       }
     }
+    this->router.finish();
   }
 
  private:

@@ -4,13 +4,18 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowable;
 
 import io.github.deepep4j.error.EpException;
+import io.github.deepep4j.fixtures.AllModes;
 import io.github.deepep4j.fixtures.BufferRanks;
 import io.github.deepep4j.fixtures.CountedRows;
+import io.github.deepep4j.fixtures.TestDevice;
 import io.github.deepep4j.tensor.DType;
 import io.github.deepep4j.tensor.Tensor;
 import java.time.Duration;
+import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -22,9 +27,12 @@ import org.junit.jupiter.params.provider.CsvSource;
 final class DifferentCallsTest {
   private static final CountedRows ROWS = new CountedRows(3, 6, 512);
   private static final BufferOptions OPTIONS =
-      BufferOptions.of(6, 512, 8).maxTopk(2).expertMajor().lowLatency().normalRegions(4);
+      AllModes.options(BufferOptions.of(6, 512, 8).maxTopk(2).expertMajor().normalRegions(4));
 
-  /** One rank's state before the calls that differ: two handles of each order, one LL dispatch. */
+  /**
+   * One rank's state before the calls that differ: two handles of each order, one LL dispatch where
+   * the backend has low latency. Each call ends when its work has.
+   */
   private static final class Prepared {
     final Buffer buffer;
     final Tensor x;
@@ -33,7 +41,7 @@ final class DifferentCallsTest {
     final DispatchHandle first;
     final DispatchHandle second;
     final DispatchHandle major;
-    final LowLatencyDispatch lowLatency;
+    private final @Nullable LowLatencyDispatch lowLatency;
     final int rows;
     final int majorRows;
 
@@ -51,11 +59,27 @@ final class DifferentCallsTest {
         rows = one.numReceived();
         majorRows = three.numReceived();
       }
-      lowLatency = buffer.lowLatencyDispatch(x, idx);
+      lowLatency = TestDevice.hasLowLatency() ? buffer.lowLatencyDispatch(x, idx) : null;
     }
 
-    private void dispatch(Tensor values, Tensor routing, Tensor gate, DispatchOptions options) {
-      buffer.dispatch(values, routing, gate, options);
+    /** Number of the call that differs. */
+    int nextCall() {
+      return lowLatency == null ? 4 : 5;
+    }
+
+    void close() {
+      if (lowLatency != null) {
+        lowLatency.close();
+      }
+    }
+
+    private static Tensor zeros(DType dtype, long... shape) {
+      return TestDevice.place(Tensor.zeros(dtype, shape));
+    }
+
+    private void dispatch(
+        Tensor values, Tensor routing, @Nullable Tensor gate, DispatchOptions options) {
+      buffer.dispatch(values, routing, gate, options).event().synchronize();
     }
 
     private static DispatchOptions options() {
@@ -63,7 +87,7 @@ final class DifferentCallsTest {
     }
 
     private void combine(int numRows, DispatchHandle handle, CombineOptions options) {
-      buffer.combine(Tensor.zeros(DType.BF16, numRows, 512), handle, options);
+      buffer.combine(zeros(DType.BF16, numRows, 512), handle, options).event().synchronize();
     }
 
     void call(String name) {
@@ -74,37 +98,27 @@ final class DifferentCallsTest {
         case "expertMajor" -> dispatch(x, idx, weights, options().expertMajor(1));
         case "aligned" -> dispatch(x, idx, weights, options().expertMajor(4));
         case "topOne" ->
-            dispatch(
-                x,
-                Tensor.zeros(DType.INT64, tokens, 1),
-                Tensor.zeros(DType.FLOAT32, tokens, 1),
-                options());
+            dispatch(x, zeros(DType.INT64, tokens, 1), zeros(DType.FLOAT32, tokens, 1), options());
         case "int32" ->
-            dispatch(
-                x,
-                Tensor.zeros(DType.INT32, tokens, 1),
-                Tensor.zeros(DType.FLOAT32, tokens, 1),
-                options());
-        case "unweighted" -> buffer.dispatch(x, idx, null, options());
-        case "fp8" -> dispatch(Tensor.zeros(DType.FP8_E4M3, tokens, 512), idx, weights, options());
+            dispatch(x, zeros(DType.INT32, tokens, 1), zeros(DType.FLOAT32, tokens, 1), options());
+        case "unweighted" -> dispatch(x, idx, null, options());
+        case "fp8" -> dispatch(zeros(DType.FP8_E4M3, tokens, 512), idx, weights, options());
         case "scales" ->
             dispatch(
-                Tensor.zeros(DType.FP8_E4M3, tokens, 512),
+                zeros(DType.FP8_E4M3, tokens, 512),
                 idx,
                 weights,
-                options().scales(Tensor.zeros(DType.FLOAT32, tokens, 4)));
+                options().scales(zeros(DType.FLOAT32, tokens, 4)));
         case "plain" -> dispatch(x, idx, weights, options().quantize(Quantization.PLAIN));
         case "rounded" -> dispatch(x, idx, weights, options().quantize(Quantization.ROUNDED));
-        case "narrow" -> dispatch(Tensor.zeros(DType.BF16, tokens, 256), idx, weights, options());
-        case "cached" -> buffer.dispatch(x, first, options());
-        case "cachedSecond" -> buffer.dispatch(x, second, options());
+        case "narrow" -> dispatch(zeros(DType.BF16, tokens, 256), idx, weights, options());
+        case "cached" -> buffer.dispatch(x, first, options()).event().synchronize();
+        case "cachedSecond" -> buffer.dispatch(x, second, options()).event().synchronize();
         case "combine" -> combine(rows, first, CombineOptions.defaults());
         case "combineSecond" -> combine(rows, second, CombineOptions.defaults());
         case "combineWeights" ->
             combine(
-                rows,
-                first,
-                CombineOptions.defaults().topkWeights(Tensor.zeros(DType.FLOAT32, rows, 2)));
+                rows, first, CombineOptions.defaults().topkWeights(zeros(DType.FLOAT32, rows, 2)));
         case "combineMajor" -> combine(majorRows, major, CombineOptions.defaults());
         case "weighted" -> combine(majorRows, major, CombineOptions.defaults().weighted());
         case "hook" -> dispatch(x, idx, weights, options().hook());
@@ -123,8 +137,9 @@ final class DifferentCallsTest {
     }
 
     private void lowLatencyCombine(LowLatencyCombineOptions options) {
-      Tensor y = CountedRows.copyOfRows(lowLatency.x());
-      buffer.lowLatencyCombine(y, weights, lowLatency.handle(), options);
+      LowLatencyDispatch dispatched = Objects.requireNonNull(lowLatency);
+      Tensor y = CountedRows.copyOfRows(dispatched.x());
+      buffer.lowLatencyCombine(y, weights, dispatched.handle(), options);
     }
   }
 
@@ -134,13 +149,6 @@ final class DifferentCallsTest {
     "dispatch, cached, dispatch(rank-major, cached dispatch(rank-major",
     "dispatch, combine, dispatch(rank-major, combine(rank-major",
     "cached, combine, cached dispatch(, combine(",
-    "dispatch, lowLatency, dispatch(rank-major, lowLatencyDispatch(low-latency",
-    "combine, lowLatency, combine(, lowLatencyDispatch(",
-    "dispatch, lowLatencyCombine, dispatch(, lowLatencyCombine(low-latency",
-    "lowLatency, lowLatencyCombine, lowLatencyDispatch(, lowLatencyCombine(",
-    "lowLatencyHook, dispatch, lowLatencyDispatch(, dispatch(rank-major",
-    "cached, lowLatencyCombine, cached dispatch(, lowLatencyCombine(",
-    "combine, lowLatencyCombine, combine(rank-major, lowLatencyCombine(",
     // forms and arguments of dispatch
     "dispatch, bounded, dispatch(rank-major, 'dispatch(bounded, rank-major'",
     "dispatch, expertMajor, dispatch(rank-major, dispatch(expert-major",
@@ -159,12 +167,31 @@ final class DifferentCallsTest {
     "combine, combineWeights, combine(rank-major, with weights",
     "combine, combineMajor, combine(rank-major, combine(expert-major",
     "combineMajor, weighted, combine(expert-major, weighted",
-    // low latency
-    "lowLatency, lowLatencyPlain, BF16 rows of 1024 bytes, cast PLAIN",
-    "lowLatencyCombine, logFmt, lowLatencyCombine(, LogFMT-10",
   })
   void shouldThrowBothCallsOnEveryRank_whenOneRankCallsSomethingElse(
       String most, String one, String mostWords, String oneWords) {
+    callDifferently(most, one, mostWords, oneWords);
+  }
+
+  @Tag("cpu")
+  @ParameterizedTest
+  @CsvSource({
+    "dispatch, lowLatency, dispatch(rank-major, lowLatencyDispatch(low-latency",
+    "combine, lowLatency, combine(, lowLatencyDispatch(",
+    "dispatch, lowLatencyCombine, dispatch(, lowLatencyCombine(low-latency",
+    "lowLatency, lowLatencyCombine, lowLatencyDispatch(, lowLatencyCombine(",
+    "lowLatencyHook, dispatch, lowLatencyDispatch(, dispatch(rank-major",
+    "cached, lowLatencyCombine, cached dispatch(, lowLatencyCombine(",
+    "combine, lowLatencyCombine, combine(rank-major, lowLatencyCombine(",
+    "lowLatency, lowLatencyPlain, BF16 rows of 1024 bytes, cast PLAIN",
+    "lowLatencyCombine, logFmt, lowLatencyCombine(, LogFMT-10",
+  })
+  void shouldThrowBothCallsOnEveryRank_whenACallIsOfLowLatency(
+      String most, String one, String mostWords, String oneWords) {
+    callDifferently(most, one, mostWords, oneWords);
+  }
+
+  private static void callDifferently(String most, String one, String mostWords, String oneWords) {
     BufferRanks.run(
         3,
         OPTIONS,
@@ -172,7 +199,9 @@ final class DifferentCallsTest {
           Prepared prepared = new Prepared(my.buffer, my.rank);
           long started = System.nanoTime();
           Throwable thrown = catchThrowable(() -> prepared.call(my.rank == 2 ? one : most));
-          assertThat(thrown).isInstanceOf(EpException.class).hasMessageContaining("call 5 is");
+          assertThat(thrown)
+              .isInstanceOf(EpException.class)
+              .hasMessageContaining("call " + prepared.nextCall() + " is");
           assertThat(thrown).hasMessageContainingAll(mostWords, oneWords);
           assertThat(((EpException) thrown).code()).isEqualTo(EpException.Code.MISMATCH);
           assertThat(((EpException) thrown).rank()).isEqualTo(my.rank);
@@ -183,7 +212,7 @@ final class DifferentCallsTest {
           assertThat(catchThrowable(() -> prepared.call("dispatch"))).isSameAs(thrown);
           assertThat(catchThrowable(my.buffer::check)).isSameAs(thrown);
           assertThat(catchThrowable(() -> my.buffer.unmask(0))).isSameAs(thrown);
-          prepared.lowLatency.close();
+          prepared.close();
         });
   }
 
@@ -215,7 +244,7 @@ final class DifferentCallsTest {
           try (var result = my.buffer.dispatch(x, ROWS.topkIdx(my.rank), null, bounded);
               var handle = result.handle()) {
             assertThat(result.x().size(0)).isEqualTo(20 + my.rank);
-            assertThat(result.numReceivedTensor().toInts())
+            assertThat(TestDevice.read(result.numReceivedTensor(), Tensor::toInts))
                 .containsExactly(ROWS.expected(my.rank, Set.of(0, 1, 2)).size());
             assertThat(handle.isClosed()).isFalse();
           }

@@ -9,12 +9,14 @@ import io.github.deepep4j.fixtures.AllModes;
 import io.github.deepep4j.fixtures.BufferRanks;
 import io.github.deepep4j.fixtures.CountedRows;
 import io.github.deepep4j.fixtures.Stall;
+import io.github.deepep4j.fixtures.TestDevice;
 import io.github.deepep4j.tensor.DType;
 import io.github.deepep4j.tensor.Tensor;
 import java.time.Duration;
 import java.util.Set;
 import java.util.concurrent.CountDownLatch;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /** Masked ranks: the others go on with the right rows, and nothing late does harm. */
@@ -25,7 +27,8 @@ final class MaskTest {
   private static final Set<Integer> NONE = Set.of();
   private static final int LOST = 2;
 
-  private static final BufferOptions OPTIONS = BufferOptions.of(6, 64, 8).maxTopk(2).lowLatency();
+  private static final BufferOptions OPTIONS =
+      AllModes.options(BufferOptions.of(6, 64, 8).maxTopk(2));
 
   /** Long enough for a healthy rank that shares two cores with many others. */
   private static final BufferOptions MASKING =
@@ -69,7 +72,9 @@ final class MaskTest {
             masked(() -> dispatch(my));
             masked(my.buffer::check);
             masked(() -> my.buffer.combine(y, handle));
-            masked(() -> my.buffer.lowLatencyDispatch(ROWS.x(2), ROWS.topkIdx(2)));
+            if (TestDevice.hasLowLatency()) {
+              masked(() -> my.buffer.lowLatencyDispatch(ROWS.x(2), ROWS.topkIdx(2)));
+            }
             return;
           }
           assertThat(my.buffer.maskedRanks()).isEmpty();
@@ -113,6 +118,7 @@ final class MaskTest {
         });
   }
 
+  @Tag("cpu")
   @Test
   void shouldMaskTheSilentRank_whenItMissesALowLatencyCallFirst() {
     BufferRanks.run(
@@ -137,6 +143,7 @@ final class MaskTest {
         });
   }
 
+  @Tag("cpu")
   @Test
   void shouldKeepRowsInPlaceAndQuarantineTheRegion_whenLostAfterItsCounts() {
     Stall stall = new Stall(ROWS.x(LOST), "RowSender", 2);
@@ -180,6 +187,7 @@ final class MaskTest {
         });
   }
 
+  @Tag("cpu")
   @Test
   void shouldKeepBothRegions_whenLostInsideALowLatencyDispatch() {
     Stall stall = new Stall(ROWS.x(LOST), "RowSender", 2);

@@ -14,6 +14,7 @@ import java.time.Duration;
 import java.util.Set;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.CyclicBarrier;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /** Masked ranks that come back: all modes work again, and an attempt that fails changes nothing. */
@@ -21,7 +22,8 @@ final class UnmaskTest {
   private static final CountedRows ROWS = new CountedRows(3, 6, 64);
   private static final Set<Integer> ALL = Set.of(0, 1, 2);
 
-  private static final BufferOptions OPTIONS = BufferOptions.of(6, 64, 8).maxTopk(2).lowLatency();
+  private static final BufferOptions OPTIONS =
+      AllModes.options(BufferOptions.of(6, 64, 8).maxTopk(2));
 
   private static void round(BufferRanks.Rank my, Set<Integer> present) {
     AllModes.round(ROWS, my.buffer, my.rank, present);
@@ -62,6 +64,7 @@ final class UnmaskTest {
         });
   }
 
+  @Tag("cpu")
   @Test
   void shouldGoOnFromTheFurthest_whenTheReturningRankIsAhead() {
     CountDownLatch ahead = new CountDownLatch(1);
@@ -134,7 +137,7 @@ final class UnmaskTest {
     CyclicBarrier barrier = new CyclicBarrier(4);
     BufferRanks.run(
         4,
-        BufferOptions.of(8, 64, 8).maxTopk(2).lowLatency(),
+        AllModes.options(BufferOptions.of(8, 64, 8).maxTopk(2)),
         my -> {
           AllModes.round(rows, my.buffer, my.rank, Set.of(0, 1, 2, 3));
           barrier.await();
@@ -155,6 +158,7 @@ final class UnmaskTest {
         });
   }
 
+  @Tag("cpu")
   @Test
   void shouldReuseItsRegions_whenALateWriterHasComeBack() {
     Stall stall = new Stall(ROWS.x(2), "RowSender", 2);

@@ -1,5 +1,7 @@
 package io.github.deepep4j.internal.cpu;
 
+import io.github.deepep4j.internal.backend.JoinRecord;
+
 /**
  * Where every small message of the protocol lies in a rank's window. The window's owner only reads
  * here; for each message there is one record per writing rank, so that every word has one writer.
@@ -154,7 +156,7 @@ final class ControlLayout {
   }
 
   private long joinBytes() {
-    return LINE + lines(numRanks);
+    return lines(JoinRecord.bytes(numRanks));
   }
 
   long bytes() {

@@ -13,6 +13,7 @@ import io.github.deepep4j.internal.backend.BackendHandle;
 import io.github.deepep4j.internal.backend.BackendLowLatencyDispatch;
 import io.github.deepep4j.internal.backend.PendingResult;
 import io.github.deepep4j.internal.backend.Requests;
+import io.github.deepep4j.internal.backend.Unmask;
 import io.github.deepep4j.internal.memory.OffHeap;
 import io.github.deepep4j.internal.memory.SharedWindow;
 import io.github.deepep4j.tensor.Tensor;
@@ -52,7 +53,7 @@ final class CpuBuffer implements BackendBuffer {
     this.combiner = new NormalCombiner(context, outputs);
     this.lowLatencyDispatcher = new LowLatencyDispatcher(context);
     this.lowLatencyCombiner = new LowLatencyCombiner(context, lowLatencyOutputs);
-    this.unmask = new Unmask(context);
+    this.unmask = new Unmask(new CpuMember(context));
     context.credits.start();
   }
 

@@ -1,8 +1,6 @@
 package io.github.deepep4j.internal.cpu;
 
 import io.github.deepep4j.internal.memory.OffHeap;
-import java.lang.invoke.VarHandle;
-import java.util.BitSet;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -15,7 +13,6 @@ final class Messages {
   private static final int EXPERTS_OF_COUNTS = 64;
   private static final int EXPERTS_OF_GRANT = 128;
   private static final int EXPERTS_OF_LANDED = 64;
-  private static final int MASKS_OF_JOIN = 64;
 
   private final Peers peers;
   private final ControlLayout control;
@@ -270,51 +267,6 @@ final class Messages {
   Counts readLanded(int peer, int region) {
     long record = peers.own(control.landed(region, peer));
     return new Counts(0, readInts(record + EXPERTS_OF_LANDED), readRefusal(record + 8));
-  }
-
-  /** Tells a peer that this rank has begun an unmask, where it is and whom it masks. */
-  void publishJoin(int peer, Unmask.Join join) {
-    long record = peers.at(peer, control.join(peers.rank));
-    // A reader that still sees an earlier join must not take these words for that one's.
-    VarHandle.releaseFence();
-    OffHeap.putLong(record + 8, join.returning());
-    OffHeap.putLong(record + 16, join.position().epoch());
-    OffHeap.putLong(record + 24, join.position().dispatches());
-    OffHeap.putLong(record + 32, join.position().lowLatencyDispatches());
-    for (int other = 0; other < peers.numRanks; other++) {
-      OffHeap.putByte(record + MASKS_OF_JOIN + other, (byte) (join.masks().get(other) ? 1 : 0));
-    }
-    OffHeap.putLongRelease(record, join.tag());
-  }
-
-  /** Goes to the next step of an unmask, or retracts the join. */
-  void publishJoinTag(int peer, long tag) {
-    OffHeap.putLongRelease(peers.at(peer, control.join(peers.rank)), tag);
-  }
-
-  long joinedTag(int peer) {
-    return OffHeap.getLongAcquire(peers.own(control.join(peer)));
-  }
-
-  /** What a peer says in an unmask; null if it is changing its mind. */
-  Unmask.@Nullable Join readJoin(int peer) {
-    long record = peers.own(control.join(peer));
-    long tag = joinedTag(peer);
-    BitSet masks = new BitSet();
-    for (int other = 0; other < peers.numRanks; other++) {
-      masks.set(other, OffHeap.getByte(record + MASKS_OF_JOIN + other) != 0);
-    }
-    var join =
-        new Unmask.Join(
-            tag,
-            (int) OffHeap.getLong(record + 8),
-            new Unmask.Position(
-                OffHeap.getLong(record + 16),
-                OffHeap.getLong(record + 24),
-                OffHeap.getLong(record + 32)),
-            masks);
-    VarHandle.acquireFence();
-    return joinedTag(peer) == tag ? join : null;
   }
 
   private int[] readInts(long address) {

@@ -6,6 +6,7 @@ import io.github.deepep4j.CombineOptions;
 import io.github.deepep4j.DispatchOptions;
 import io.github.deepep4j.error.EpException;
 import io.github.deepep4j.internal.backend.Topology;
+import io.github.deepep4j.internal.backend.Unmask;
 import io.github.deepep4j.internal.memory.SharedWindow;
 import io.github.deepep4j.tensor.DType;
 import io.github.deepep4j.tensor.Device;

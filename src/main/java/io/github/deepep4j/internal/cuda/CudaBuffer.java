@@ -4,16 +4,19 @@ import io.github.deepep4j.DispatchLayout;
 import io.github.deepep4j.Statistics;
 import io.github.deepep4j.Stream;
 import io.github.deepep4j.error.EpException;
+import io.github.deepep4j.error.EpMaskedException;
 import io.github.deepep4j.internal.backend.BackendBuffer;
 import io.github.deepep4j.internal.backend.BackendCombine;
 import io.github.deepep4j.internal.backend.BackendDispatch;
 import io.github.deepep4j.internal.backend.BackendHandle;
 import io.github.deepep4j.internal.backend.BackendLowLatencyDispatch;
+import io.github.deepep4j.internal.backend.PendingResult;
 import io.github.deepep4j.internal.backend.Requests;
+import io.github.deepep4j.internal.backend.Unmask;
 import io.github.deepep4j.internal.cuda.binding.Abi;
 import io.github.deepep4j.internal.cuda.binding.Ep4jNative;
-import io.github.deepep4j.internal.memory.OffHeap;
 import io.github.deepep4j.tensor.Tensor;
+import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Set;
@@ -27,6 +30,11 @@ final class CudaBuffer implements BackendBuffer {
   private final CudaRank rank;
   private final PeerWindows windows;
   private final long windowBytes;
+  private final CudaStanding standing;
+  private final FreeRegions freeRegions;
+  private final CudaMember member;
+  private final Unmask unmask;
+  private final List<PendingResult> open = new ArrayList<>();
   private final CudaDispatcher dispatcher;
   private final CudaCombiner combiner;
   private final CudaLayout layout;
@@ -42,7 +50,11 @@ final class CudaBuffer implements BackendBuffer {
     this.rank = rank;
     this.windows = windows;
     this.windowBytes = windowBytes;
-    this.dispatcher = new CudaDispatcher(rank);
+    this.standing = new CudaStanding(rank);
+    this.freeRegions = new FreeRegions(rank, windows, standing);
+    this.member = new CudaMember(rank, windows, standing);
+    this.unmask = new Unmask(member);
+    this.dispatcher = new CudaDispatcher(rank, freeRegions);
     this.combiner = new CudaCombiner(rank);
     this.layout = new CudaLayout(rank);
   }
@@ -56,19 +68,26 @@ final class CudaBuffer implements BackendBuffer {
   @Override
   public BackendDispatch dispatch(Requests.Dispatch request) {
     rank.faults.check("dispatch");
-    return dispatcher.dispatch(request);
+    return opened(dispatcher.dispatch(request));
   }
 
   @Override
   public BackendDispatch dispatch(Requests.CachedDispatch request) {
     rank.faults.check("cached dispatch");
-    return dispatcher.dispatch(request);
+    return opened(dispatcher.dispatch(request));
+  }
+
+  /** Remembers a result until it is closed. */
+  private <T extends PendingResult> T opened(T result) {
+    open.removeIf(PendingResult::isClosed);
+    open.add(result);
+    return result;
   }
 
   @Override
   public BackendCombine combine(Requests.Combine request) {
     rank.faults.check("combine");
-    return combiner.combine(request);
+    return opened(combiner.combine(request));
   }
 
   @Override
@@ -106,13 +125,26 @@ final class CudaBuffer implements BackendBuffer {
 
   @Override
   public void unmask(int peer) {
-    throw notOnCuda("unmask");
+    rank.faults.checkUsable();
+    open.removeIf(PendingResult::isClosed);
+    if (peer == rank.rank && !open.isEmpty()) {
+      throw new IllegalStateException(
+          "unmask of this rank with open results: "
+              + String.join(", ", open.stream().map(PendingResult::describe).toList()));
+    }
+    // A result that is received later would wait for the returning rank, which was not in its call.
+    open.forEach(PendingResult::receive);
+    member.settle();
+    rank.faults.checkUsable();
+    if (peer != rank.rank && standing.maskedBy() >= 0) {
+      throw new EpMaskedException(rank.rank, "unmask", rank.rank, standing.maskedBy());
+    }
+    unmask.run(peer);
   }
 
   @Override
   public Set<Integer> maskedRanks() {
-    rank.require(Ep4jNative.masked(rank.buffer, rank.word()), "maskedRanks");
-    int bits = OffHeap.getInt(rank.word());
+    int bits = rank.maskedBits();
     Set<Integer> masked = new TreeSet<>();
     for (int peer = 0; peer < rank.numRanks; peer++) {
       if ((bits >>> peer & 1) != 0) {
@@ -125,6 +157,9 @@ final class CudaBuffer implements BackendBuffer {
   @Override
   public void check() {
     rank.faults.check("check");
+    if (standing.glance("check") && standing.maskedBy() >= 0) {
+      throw new EpMaskedException(rank.rank, "check", rank.rank, standing.maskedBy());
+    }
   }
 
   @Override
@@ -133,7 +168,7 @@ final class CudaBuffer implements BackendBuffer {
     long stream = rank.streams.enter(null, null);
     long bytes = 2L * rank.options.maxTokensPerRank() * rank.options.hidden();
     rank.free(rank.allocate(bytes, stream), stream);
-    new CudaEvent(rank, rank.streams.leave(stream), "warmUp").synchronize();
+    new CudaEvent(rank, rank.streams.leave(stream), "warmUp", 0).synchronize();
   }
 
   @Override
@@ -143,22 +178,27 @@ final class CudaBuffer implements BackendBuffer {
 
   @Override
   public Statistics statistics() {
-    // The device counts no rows per peer yet: the lists have a zero for each rank.
-    List<Statistics.Peer> unknown =
+    freeRegions.look("statistics");
+    List<Statistics.Peer> none =
         Collections.nCopies(rank.numRanks, new Statistics.Peer(0, 0, 0, 0, 0));
     return new Statistics(
-        unknown,
-        unknown,
+        standing.traffic(),
+        none,
         List.of(new Statistics.Node(0, 0, 0, 0)),
         windowBytes,
         rank.openResults,
         rank.handles.taken(),
-        0,
+        standing.quarantinedRegions(),
         PeerWindows.abandonedBytes());
   }
 
   @Override
   public void close() {
+    try {
+      freeRegions.forgetGone("close");
+    } catch (EpException e) {
+      LOG.log(System.Logger.Level.WARNING, "rank " + rank.rank + " closes", e);
+    }
     // Bounded by the deadlines of the device's waits.
     if (Ep4jNative.bufferDisconnect(rank.buffer) != Abi.OK) {
       LOG.log(
@@ -171,6 +211,8 @@ final class CudaBuffer implements BackendBuffer {
     dispatcher.close();
     combiner.close();
     layout.close();
+    standing.close();
+    member.close();
     rank.close();
     windows.close();
   }

@@ -115,7 +115,7 @@ final class CudaCombine implements BackendCombine, Tensor.Lifetime {
 
   @Override
   public Event event() {
-    return new CudaEvent(rank, mark, "combine");
+    return new CudaEvent(rank, mark, "combine", call.ordinal());
   }
 
   @Override
@@ -166,6 +166,7 @@ final class CudaCombine implements BackendCombine, Tensor.Lifetime {
     if (closed || rank.isClosed()) {
       throw new IllegalStateException("the tensor is of a closed result: " + describe());
     }
+    rank.faults.checkDelivered(call.ordinal(), "combine");
   }
 
   @Override
@@ -175,6 +176,7 @@ final class CudaCombine implements BackendCombine, Tensor.Lifetime {
 
   @Override
   public Tensor combined() {
+    rank.faults.checkDelivered(call.ordinal(), "combine");
     return combined;
   }
 

@@ -100,7 +100,7 @@ final class CudaDispatch implements BackendDispatch, Tensor.Lifetime {
 
   @Override
   public Event event() {
-    return new CudaEvent(rank, mark, call.operation());
+    return new CudaEvent(rank, mark, call.operation(), call.ordinal());
   }
 
   @Override
@@ -172,6 +172,7 @@ final class CudaDispatch implements BackendDispatch, Tensor.Lifetime {
     if (closed || rank.isClosed()) {
       throw new IllegalStateException("the tensor is of a closed result: " + describe());
     }
+    rank.faults.checkDelivered(call.ordinal(), call.operation());
   }
 
   @Override
@@ -201,6 +202,7 @@ final class CudaDispatch implements BackendDispatch, Tensor.Lifetime {
 
   @Override
   public Tensors tensors() {
+    rank.faults.checkDelivered(call.ordinal(), call.operation());
     if (tensors == null) {
       tensors = form.tensors(addresses, rank, this::tensor);
     }

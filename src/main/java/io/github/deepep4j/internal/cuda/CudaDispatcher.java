@@ -31,6 +31,7 @@ final class CudaDispatcher implements AutoCloseable {
   };
 
   private final CudaRank rank;
+  private final FreeRegions freeRegions;
   private final HostCounts counts;
   private final DispatchCall call = new DispatchCall();
   private final DispatchAddresses addresses = new DispatchAddresses();
@@ -39,8 +40,9 @@ final class CudaDispatcher implements AutoCloseable {
   /** Whether the device knows of the call that is being made. */
   private boolean issued;
 
-  CudaDispatcher(CudaRank rank) {
+  CudaDispatcher(CudaRank rank, FreeRegions freeRegions) {
     this.rank = rank;
+    this.freeRegions = freeRegions;
     this.counts = new HostCounts(rank);
   }
 
@@ -48,7 +50,7 @@ final class CudaDispatcher implements AutoCloseable {
   CudaDispatch dispatch(Requests.Dispatch request) {
     DispatchOptions options = request.options();
     long ordinal = rank.nextCall();
-    int region = rank.regions.take("dispatch", ordinal);
+    int region = freeRegions.take("dispatch", ordinal);
     int handle = -1;
     long stream = rank.streams.handle(options.stream());
     issued = false;
@@ -131,7 +133,7 @@ final class CudaDispatcher implements AutoCloseable {
     DispatchOptions options = request.options();
     CudaHandle handle = (CudaHandle) request.handle();
     long ordinal = rank.nextCall();
-    int region = rank.regions.take("cached dispatch", ordinal);
+    int region = freeRegions.take("cached dispatch", ordinal);
     long stream = rank.streams.handle(options.stream());
     issued = false;
     CudaDispatch result = null;

@@ -9,11 +9,21 @@ final class CudaEvent implements DeviceEvent {
   private final CudaRank rank;
   private final long mark;
   private final String operation;
+  private final long ordinal;
 
-  CudaEvent(CudaRank rank, long mark, String operation) {
+  /**
+   * Makes the event of a mark.
+   *
+   * @param rank this rank
+   * @param mark of the end of the work
+   * @param operation that did it
+   * @param ordinal number of the collective call; 0 for local work
+   */
+  CudaEvent(CudaRank rank, long mark, String operation, long ordinal) {
     this.rank = rank;
     this.mark = mark;
     this.operation = operation;
+    this.ordinal = ordinal;
   }
 
   @Override
@@ -26,9 +36,14 @@ final class CudaEvent implements DeviceEvent {
     return rank.streams.events().handle(mark);
   }
 
+  /** Throws if the work has ended without doing what its call was for. */
   @Override
   public boolean isComplete() {
-    return rank.streams.events().isComplete(mark);
+    boolean complete = rank.streams.events().isComplete(mark);
+    if (complete) {
+      rank.faults.checkDelivered(ordinal, operation);
+    }
+    return complete;
   }
 
   @Override

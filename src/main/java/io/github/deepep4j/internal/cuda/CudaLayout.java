@@ -62,7 +62,7 @@ final class CudaLayout implements AutoCloseable {
     long stream = rank.streams.enter(null, null);
     rank.require(Ep4jNative.layout(rank.buffer, call.address(), stream), "dispatchLayout");
     long mark = rank.streams.leave(stream);
-    new CudaEvent(rank, mark, "dispatchLayout").synchronize();
+    new CudaEvent(rank, mark, "dispatchLayout", 0).synchronize();
     verdict.reset();
     int told = Ep4jNative.layoutTold(rank.buffer, ticket, verdict.address());
     if (told == Abi.PENDING) {

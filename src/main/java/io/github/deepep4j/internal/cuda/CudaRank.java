@@ -70,6 +70,17 @@ final class CudaRank {
     return calls + 1;
   }
 
+  /** Goes on, after an unmask, from the furthest member's call. */
+  void moveTo(long epoch) {
+    calls = epoch;
+  }
+
+  /** Bit p: rank p is masked here. */
+  int maskedBits() {
+    require(Ep4jNative.masked(buffer, word.address()), "maskedRanks");
+    return OffHeap.getInt(word.address());
+  }
+
   /** Counts a call that was entered. */
   void entered() {
     calls++;

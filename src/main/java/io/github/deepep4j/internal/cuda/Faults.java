@@ -1,7 +1,6 @@
 package io.github.deepep4j.internal.cuda;
 
 import io.github.deepep4j.BufferOptions;
-import io.github.deepep4j.TimeoutPolicy;
 import io.github.deepep4j.error.EpCapacityException;
 import io.github.deepep4j.error.EpException;
 import io.github.deepep4j.error.EpMaskedException;
@@ -9,31 +8,50 @@ import io.github.deepep4j.error.EpTimeoutException;
 import io.github.deepep4j.internal.cuda.binding.Abi;
 import io.github.deepep4j.internal.cuda.binding.Ep4jNative;
 import io.github.deepep4j.internal.cuda.binding.ErrorRecord;
+import io.github.deepep4j.internal.cuda.binding.HostWords;
+import io.github.deepep4j.internal.memory.OffHeap;
 import org.jspecify.annotations.Nullable;
 
 /**
  * What devices and peers report, as the exceptions that the CPU backend throws for the same things.
- * A report that ends the buffer is remembered and thrown by every later call; one about a bounded
- * call that was dropped is thrown once. Thread-safe: an event may be waited for by any thread.
+ * A failure ends the buffer and is thrown by every later call; that this rank was masked, until it
+ * is unmasked; why a bounded call was dropped, once.
+ *
+ * <p>Looking costs two loads of words that the device writes; so results look, too, when their data
+ * is asked for: what a call that failed has left must not be taken for rows. Thread-safe: an event
+ * may be waited for by any thread.
  */
 final class Faults {
   private final int rank;
   private final BufferOptions options;
   private final ErrorRecord errorRecord = new ErrorRecord();
   private long buffer;
+  private long faultWord;
+  private long dropWord;
+  private long undeliveredWord;
   private @Nullable EpException failure;
+  private @Nullable EpMaskedException masked;
+  private @Nullable EpException dropped;
 
   /**
    * Listens to a buffer.
    *
    * @param rank this rank
    * @param options the buffer's
-   * @param buffer native handle
+   * @param buffer native handle; 0 to listen to none
    */
   Faults(int rank, BufferOptions options, long buffer) {
     this.rank = rank;
     this.options = options;
     this.buffer = buffer;
+    if (buffer != 0) {
+      try (HostWords words = new HostWords()) {
+        Natives.require(Ep4jNative.bufferWords(buffer, words.address()), rank, "creating a buffer");
+        faultWord = words.getLong(HostWords.FAULT);
+        dropWord = words.getLong(HostWords.DROP);
+        undeliveredWord = words.getLong(HostWords.UNDELIVERED);
+      }
+    }
   }
 
   /**
@@ -42,18 +60,61 @@ final class Faults {
    * @param operation the call that asks
    */
   synchronized void check(String operation) {
+    take(operation);
     if (failure != null) {
       throw failure;
     }
+    if (masked != null) {
+      throw new EpMaskedException(rank, operation, masked.maskedRank(), masked.maskedBy());
+    }
+    EpException report = dropped;
+    if (report != null) {
+      dropped = null;
+      throw report;
+    }
+  }
+
+  /**
+   * Throws why a call's result is not whole, as far as the device has said so.
+   *
+   * @param ordinal number of the call
+   * @param operation its name
+   */
+  synchronized void checkDelivered(long ordinal, String operation) {
+    take(operation);
+    EpException cause = failure != null ? failure : masked;
+    if (cause != null
+        && buffer != 0
+        && Long.compareUnsigned(ordinal, OffHeap.getLongAcquire(undeliveredWord)) >= 0) {
+      throw cause;
+    }
+  }
+
+  /** Throws what has ended the buffer; a mask of this rank has not. */
+  synchronized void checkUsable() {
+    take("unmask");
+    if (failure != null) {
+      throw failure;
+    }
+  }
+
+  /** Takes what the device has written since, if anything. */
+  private void take(String operation) {
     if (buffer == 0) {
       return;
     }
-    errorRecord.reset();
-    Natives.require(Ep4jNative.error(buffer, errorRecord.address()), rank, operation);
-    EpException report = translate(errorRecord, operation);
-    if (report != null) {
-      throw report;
+    while (isSet(faultWord) || isSet(dropWord)) {
+      errorRecord.reset();
+      Natives.require(Ep4jNative.error(buffer, errorRecord.address()), rank, operation);
+      if (translate(errorRecord, operation) == null) {
+        return; // it is still being written
+      }
     }
+  }
+
+  /** The word is the lower half of what is loaded. */
+  private static boolean isSet(long word) {
+    return (int) OffHeap.getLongAcquire(word) != 0;
   }
 
   /** Whether the buffer has ended by a failure. */
@@ -61,10 +122,17 @@ final class Faults {
     return failure != null;
   }
 
-  /** Records a failure that ends the buffer. */
+  /** Records a failure that ends the buffer; the first one counts. */
   synchronized EpException fail(EpException cause) {
-    failure = cause;
-    return cause;
+    if (failure == null) {
+      failure = cause;
+    }
+    return failure;
+  }
+
+  /** This rank is masked no more. */
+  synchronized void unmasked() {
+    masked = null;
   }
 
   /** Listens no more: the native buffer is about to go. */
@@ -73,30 +141,42 @@ final class Faults {
     errorRecord.close();
   }
 
-  /** The exception of a report; null if it is none, or one that masking has dealt with. */
-  @Nullable EpException translate(ErrorRecord seen, String operation) {
+  /** The exception of a report, which is remembered; null if it is none. */
+  synchronized @Nullable EpException translate(ErrorRecord seen, String operation) {
     int fault = seen.getInt(ErrorRecord.FAULT);
     int peer = seen.getInt(ErrorRecord.PEER);
     return switch (fault) {
       case Abi.FAULT_NONE -> null;
-      case Abi.FAULT_TIMEOUT -> timeout(seen, peer);
-      case Abi.FAULT_PEER_FAILED -> peerFailed(seen, peer);
+      case Abi.FAULT_TIMEOUT -> fail(timeout(seen, peer));
+      case Abi.FAULT_PEER_FAILED -> fail(peerFailed(seen, peer));
       case Abi.FAULT_MISMATCH -> fail(mismatch(seen, peer));
-      case Abi.FAULT_MASKED -> new EpMaskedException(rank, operation, rank, peer);
+      case Abi.FAULT_MASKED -> away(new EpMaskedException(rank, operation, rank, peer));
       case Abi.FAULT_OVERFLOW ->
-          overflow(peer, seen.getLong(ErrorRecord.NEEDED), seen.getLong(ErrorRecord.CAPACITY));
+          drop(
+              overflow(peer, seen.getLong(ErrorRecord.NEEDED), seen.getLong(ErrorRecord.CAPACITY)));
       case Abi.FAULT_REFUSED ->
-          refused(
-              peer,
-              seen.getInt(ErrorRecord.RULE),
-              seen.getLong(ErrorRecord.TOKEN),
-              seen.getLong(ErrorRecord.VALUE));
+          drop(
+              refused(
+                  peer,
+                  seen.getInt(ErrorRecord.RULE),
+                  seen.getLong(ErrorRecord.TOKEN),
+                  seen.getLong(ErrorRecord.VALUE)));
       case Abi.FAULT_OVERTAKEN -> fail(overtaken(seen, peer));
       default ->
           fail(
               new EpException(
                   EpException.Code.DEVICE, rank, operation, "unknown device report " + fault));
     };
+  }
+
+  private EpException away(EpMaskedException report) {
+    masked = report;
+    return report;
+  }
+
+  private EpException drop(EpException report) {
+    dropped = report;
+    return report;
   }
 
   /** A call that was dropped because a rank has too little room. */
@@ -121,60 +201,56 @@ final class Faults {
                 : " is not from -1 to " + (options.numExperts() - 1)));
   }
 
-  private @Nullable EpException timeout(ErrorRecord seen, int peer) {
-    if (options.onTimeout() == TimeoutPolicy.MASK) {
-      return null; // the device has masked the peer and gone on
-    }
+  /** Where timeouts mask, only a late writer ends a wait this way. */
+  private EpException timeout(ErrorRecord seen, int peer) {
     WaitStage stage = WaitStage.of(seen.getInt(ErrorRecord.STAGE));
-    return fail(
-        new EpTimeoutException(
-            rank,
-            stage.operation,
-            rank,
-            peer,
-            stage.text,
-            "waited past the deadline for call "
-                + seen.getLong(ErrorRecord.EXPECTED)
-                + ", saw call "
-                + seen.getLong(ErrorRecord.SEEN)));
+    return new EpTimeoutException(
+        rank,
+        stage.operation,
+        rank,
+        peer,
+        stage.text,
+        "waited past the deadline for call "
+            + seen.getLong(ErrorRecord.EXPECTED)
+            + ", saw call "
+            + seen.getLong(ErrorRecord.SEEN));
   }
 
+  /** A rank that is its own culprit has not waited for anybody: its host has ended its part. */
   private EpException peerFailed(ErrorRecord seen, int culprit) {
     WaitStage stage = WaitStage.of(seen.getInt(ErrorRecord.STAGE));
     int origin = seen.getInt(ErrorRecord.ORIGIN);
-    return fail(
-        culprit == origin
-            ? new EpException(
-                EpException.Code.ABORTED,
-                rank,
-                stage.operation,
-                "rank "
-                    + origin
-                    + " was interrupted ("
-                    + stage.text
-                    + ") and has given up: reported by rank "
-                    + origin)
-            : new EpTimeoutException(
-                rank, stage.operation, origin, culprit, stage.text, "reported by rank " + origin));
+    return culprit == origin
+        ? new EpException(
+            EpException.Code.ABORTED,
+            rank,
+            stage.operation,
+            "rank " + origin + " was interrupted or has closed its buffer, and takes part no more")
+        : new EpTimeoutException(
+            rank, stage.operation, origin, culprit, stage.text, "reported by rank " + origin);
   }
 
   private EpException mismatch(ErrorRecord seen, int peer) {
-    CallWords own = words(seen, ErrorRecord.OWN_CALL);
+    CallWords originCall = words(seen, ErrorRecord.ORIGIN_CALL);
+    CallWords peerCall = words(seen, ErrorRecord.PEER_CALL);
+    int origin = seen.getInt(ErrorRecord.ORIGIN);
     return new EpException(
         EpException.Code.MISMATCH,
         rank,
-        own.operation(),
+        (rank == peer ? peerCall : originCall).operation(),
         "call "
             + seen.getLong(ErrorRecord.EXPECTED)
             + " is "
-            + own
+            + originCall
             + " on rank "
-            + rank
+            + origin
             + " and "
-            + words(seen, ErrorRecord.PEER_CALL)
+            + peerCall
             + " on rank "
             + peer
-            + " (the calls must be alike)");
+            + (rank == origin
+                ? " (the calls must be alike)"
+                : " (the calls must be alike; reported by rank " + origin + ")"));
   }
 
   private EpException overtaken(ErrorRecord seen, int peer) {

@@ -51,6 +51,8 @@ final class HostCounts implements AutoCloseable {
                 "the stream has finished without counts for ticket " + ticket));
       }
       if (!backoff.pause()) {
+        // The device waits on, and peers with it, unless they are told.
+        rank.require(Ep4jNative.abort(rank.buffer), "dispatch");
         throw rank.faults.fail(
             new EpException(
                 EpException.Code.INTERRUPTED,

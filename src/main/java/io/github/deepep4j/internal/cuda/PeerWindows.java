@@ -1,6 +1,7 @@
 package io.github.deepep4j.internal.cuda;
 
 import io.github.deepep4j.group.ProcessGroup;
+import io.github.deepep4j.internal.backend.JoinRecord;
 import io.github.deepep4j.internal.cuda.binding.Abi;
 import io.github.deepep4j.internal.cuda.binding.Ep4jNative;
 import io.github.deepep4j.internal.memory.OffHeap;
@@ -15,7 +16,8 @@ import java.util.List;
  * rank of this process next makes or closes a buffer looks again. So closing never waits for a peer
  * and the last one to close frees everything.
  *
- * <p>The ranks say so in host memory: one word per peer in each rank's shared window.
+ * <p>The ranks say so in host memory: one word per peer in each rank's shared window, and after
+ * these a {@link JoinRecord} per peer, for unmasks.
  */
 final class PeerWindows {
   private static final System.Logger LOG = System.getLogger("io.github.deepep4j");
@@ -44,7 +46,9 @@ final class PeerWindows {
    */
   static PeerWindows open(ProcessGroup group, long buffer, long windowBytes) {
     freeUnused();
-    SharedWindow words = SharedWindow.open(group, (long) Long.BYTES * group.size());
+    int size = group.size();
+    long bytes = joins(size) + size * JoinRecord.bytes(size);
+    SharedWindow words = SharedWindow.open(group, bytes);
     return new PeerWindows(group, words, buffer, windowBytes);
   }
 
@@ -78,10 +82,25 @@ final class PeerWindows {
     }
   }
 
+  /** Where the joins begin: after a word per rank, on a line. */
+  private static long joins(int numRanks) {
+    return (numRanks * (long) Long.BYTES + 63) / 64 * 64;
+  }
+
+  /** Where in an owner's memory a writer says what it does in an unmask. */
+  long join(int owner, int writer) {
+    return words.address(owner) + joins(numRanks) + writer * JoinRecord.bytes(numRanks);
+  }
+
+  /** Whether a peer has disconnected or its process has ended: it writes nowhere any more. */
+  boolean isGone(int peer) {
+    long word = words.address(rank) + (long) Long.BYTES * peer;
+    return OffHeap.getLongAcquire(word) != 0 || words.knownDead(peer);
+  }
+
   private boolean isUnused() {
     for (int peer = 0; peer < numRanks; peer++) {
-      long word = words.address(rank) + (long) Long.BYTES * peer;
-      if (OffHeap.getLongAcquire(word) == 0 && !words.knownDead(peer)) {
+      if (!isGone(peer)) {
         return false;
       }
     }

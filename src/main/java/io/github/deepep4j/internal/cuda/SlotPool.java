@@ -73,6 +73,11 @@ final class SlotPool {
     count++;
   }
 
+  /** Slots that there are. */
+  int slots() {
+    return free.length;
+  }
+
   /** Slots that are taken. */
   synchronized int taken() {
     return free.length - count;

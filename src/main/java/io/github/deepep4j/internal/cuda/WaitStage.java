@@ -8,7 +8,8 @@ enum WaitStage {
   ARRIVAL("arrival", "dispatch"),
   OUTPUT("expert output", "combine"),
   READERS("readers", "combine"),
-  INBOX("inbox", "lowLatencyDispatch");
+  INBOX("inbox", "lowLatencyDispatch"),
+  LATE("late rows", "dispatch");
 
   private static final WaitStage[] VALUES = values();
 

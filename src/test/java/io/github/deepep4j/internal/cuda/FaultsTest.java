@@ -19,6 +19,7 @@ final class FaultsTest {
   private static final BufferOptions OPTIONS = BufferOptions.of(8, 64, 16);
   private static final int ARRIVAL = 3;
   private static final int OUTPUT = 4;
+  private static final int LATE = 7;
 
   private final ErrorRecord seen = new ErrorRecord();
   private final Faults faults = new Faults(1, OPTIONS, 0);
@@ -54,15 +55,68 @@ final class FaultsTest {
   }
 
   @Test
-  void shouldSayNothing_whenAWaitTimesOutAndMasks() {
-    try (var free = new ErrorRecord()) {
-      Faults masking = new Faults(1, OPTIONS.onTimeout(TimeoutPolicy.MASK), 0);
-      report(Abi.FAULT_TIMEOUT, ARRIVAL, 3);
-      assertThat(masking.translate(seen, "combine")).isNull();
-      masking.check("combine");
-      masking.close();
-      assertThat(free.address()).isNotZero();
+  void shouldEndTheBuffer_whenALateWriterDoesNotComeAndTimeoutsMask() {
+    Faults masking = new Faults(1, OPTIONS.onTimeout(TimeoutPolicy.MASK), 0);
+    report(Abi.FAULT_TIMEOUT, LATE, 3);
+    assertThat(masking.translate(seen, "dispatch"))
+        .isInstanceOfSatisfying(
+            EpTimeoutException.class,
+            timeout -> assertThat(timeout.stage()).isEqualTo("late rows"));
+    assertThat(masking.hasFailed()).isTrue();
+    masking.close();
+  }
+
+  @Test
+  void shouldThrowUntilUnmasked_whenAPeerHasMaskedThisRank() {
+    report(Abi.FAULT_MASKED, ARRIVAL, 2);
+    faults.translate(seen, "dispatch");
+    for (int i = 0; i < 2; i++) {
+      assertThatThrownBy(() -> faults.check("combine"))
+          .isInstanceOf(EpMaskedException.class)
+          .hasMessageContaining("combine");
     }
+    assertThat(faults.hasFailed()).isFalse();
+    faults.unmasked();
+    faults.check("combine");
+  }
+
+  @Test
+  void shouldThrowTheFirstFailure_whenThereAreSeveral() {
+    report(Abi.FAULT_TIMEOUT, ARRIVAL, 3);
+    EpException first = faults.translate(seen, "combine");
+    report(Abi.FAULT_PEER_FAILED, OUTPUT, 2);
+    faults.translate(seen, "combine");
+    assertThatThrownBy(() -> faults.check("combine")).isSameAs(first);
+  }
+
+  @Test
+  void shouldSayThatTheRankIsGone_whenItIsItsOwnCulprit() {
+    report(Abi.FAULT_PEER_FAILED, 0, 2);
+    seen.putInt(ErrorRecord.ORIGIN, 2);
+    assertThat(faults.translate(seen, "dispatch"))
+        .isInstanceOfSatisfying(
+            EpException.class,
+            error -> assertThat(error.code()).isEqualTo(EpException.Code.ABORTED))
+        .hasMessageContaining("rank 2");
+  }
+
+  @Test
+  void shouldTellOnce_whenABoundedCallWasDropped() {
+    report(Abi.FAULT_OVERFLOW, ARRIVAL, 2);
+    faults.translate(seen, "dispatch");
+    assertThatThrownBy(() -> faults.check("combine")).isInstanceOf(EpCapacityException.class);
+    faults.check("combine");
+  }
+
+  @Test
+  void shouldNameBothCallsAndTheOrigin_whenAMismatchIsReported() {
+    report(Abi.FAULT_MISMATCH, 0, 2);
+    seen.putInt(ErrorRecord.ORIGIN, 0);
+    seen.putLong(ErrorRecord.ORIGIN_CALL, 1 | 8L << 40);
+    seen.putLong(ErrorRecord.PEER_CALL, 3);
+    assertThat(faults.translate(seen, "dispatch"))
+        .hasMessageContaining("on rank 0 and combine(")
+        .hasMessageContaining("on rank 2 (the calls must be alike; reported by rank 0)");
   }
 
   @Test
@@ -112,9 +166,9 @@ final class FaultsTest {
     report(Abi.FAULT_MISMATCH, 0, 0);
     seen.putLong(ErrorRecord.EXPECTED, 5);
     // A dispatch, rank-major, of BF16 rows of 128 bytes with K=2 INT64 and weights ...
-    seen.putLong(ErrorRecord.OWN_CALL, 1 | 8L << 40 | 1L << 48);
-    seen.putLong(ErrorRecord.OWN_CALL + 8, 128L << 32);
-    seen.putLong(ErrorRecord.OWN_CALL + 16, 2L << 32 | 1);
+    seen.putLong(ErrorRecord.ORIGIN_CALL, 1 | 8L << 40 | 1L << 48);
+    seen.putLong(ErrorRecord.ORIGIN_CALL + 8, 128L << 32);
+    seen.putLong(ErrorRecord.ORIGIN_CALL + 16, 2L << 32 | 1);
     // ... and a weighted, expert-major combine over the routing of call 3.
     seen.putLong(ErrorRecord.PEER_CALL, 3 | 1L << 8 | 1L << 56);
     seen.putLong(ErrorRecord.PEER_CALL + 8, 128L << 32);

@@ -43,6 +43,8 @@ public final class Abi {
   public static final int FAULT_OVERFLOW = 5;
   public static final int FAULT_REFUSED = 6;
   public static final int FAULT_OVERTAKEN = 7;
+  public static final int FAULT_ABORTED = 8;
+  public static final int FAULT_CLOSED = 9;
 
   public static final int ROUTING_GOOD = 0;
   public static final int ROUTING_OUT_OF_RANGE = 1;

@@ -101,6 +101,18 @@ public final class Ep4jNative {
   static native @Cast("int") int sizeofCopyCall();
 
   @MemberGetter
+  @Name("sizeof(ep4j_host_words)")
+  static native @Cast("int") int sizeofHostWords();
+
+  @MemberGetter
+  @Name("sizeof(ep4j_standing)")
+  static native @Cast("int") int sizeofStanding();
+
+  @MemberGetter
+  @Name("sizeof(ep4j_welcome_call)")
+  static native @Cast("int") int sizeofWelcomeCall();
+
+  @MemberGetter
   @Name("sizeof(ep4j_error_record)")
   static native @Cast("int") int sizeofErrorRecord();
 
@@ -279,6 +291,29 @@ public final class Ep4jNative {
   @Name("ep4j_masked")
   public static native @Cast("ep4j_status") int masked(
       @Cast("ep4j_buffer*") long buffer, @Cast("uint32_t*") long ranks);
+
+  @Name("ep4j_abort")
+  public static native @Cast("ep4j_status") int abort(@Cast("ep4j_buffer*") long buffer);
+
+  @Name("ep4j_forget")
+  public static native @Cast("ep4j_status") int forget(@Cast("ep4j_buffer*") long buffer, int rank);
+
+  @Name("ep4j_buffer_words")
+  public static native @Cast("ep4j_status") int bufferWords(
+      @Cast("ep4j_buffer*") long buffer, @Cast("ep4j_host_words*") long words);
+
+  @Name("ep4j_look")
+  public static native @Cast("ep4j_status") int look(
+      @Cast("ep4j_buffer*") long buffer,
+      @Cast("int64_t") long waitNanos,
+      @Cast("ep4j_standing*") long standing);
+
+  @Name("ep4j_idle")
+  public static native @Cast("ep4j_status") int idle(@Cast("ep4j_buffer*") long buffer);
+
+  @Name("ep4j_welcome")
+  public static native @Cast("ep4j_status") int welcome(
+      @Cast("ep4j_buffer*") long buffer, @Cast("const ep4j_welcome_call*") long call);
 
   @Name("ep4j_error")
   public static native @Cast("ep4j_status") int error(

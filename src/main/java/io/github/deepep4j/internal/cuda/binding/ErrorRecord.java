@@ -16,7 +16,7 @@ public final class ErrorRecord extends NativeStruct {
   public static final int SEEN = SHAPE.int64("seen");
   public static final int NEEDED = SHAPE.int64("needed");
   public static final int CAPACITY = SHAPE.int64("capacity");
-  public static final int OWN_CALL = SHAPE.longs("own_call", 4);
+  public static final int ORIGIN_CALL = SHAPE.longs("origin_call", 4);
   public static final int PEER_CALL = SHAPE.longs("peer_call", 4);
 
   /** Makes one, zeroed but for its size. */

@@ -158,6 +158,9 @@ public final class NativeLibrary {
     compare(differing, CopyCall.SHAPE, Ep4jNative.sizeofCopyCall());
     compare(differing, ErrorRecord.SHAPE, Ep4jNative.sizeofErrorRecord());
     compare(differing, RowCopyCall.SHAPE, Ep4jNative.sizeofRowCopyCall());
+    compare(differing, HostWords.SHAPE, Ep4jNative.sizeofHostWords());
+    compare(differing, Standing.SHAPE, Ep4jNative.sizeofStanding());
+    compare(differing, WelcomeCall.SHAPE, Ep4jNative.sizeofWelcomeCall());
     return differing;
   }
 

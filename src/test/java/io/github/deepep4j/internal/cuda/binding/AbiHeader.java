@@ -23,7 +23,7 @@ final class AbiHeader {
   private static final Pattern FUNCTION =
       Pattern.compile("EP4J_API (?:const )?\\w+\\*? ?(ep4j_\\w+)\\((.*?)\\);", Pattern.DOTALL);
   private static final Pattern MEMBER =
-      Pattern.compile("\\s*(.*?)\\s*\\b(\\w+)(?:\\[(\\d+)\\])?\\s*");
+      Pattern.compile("\\s*(.*?)\\s*\\b(\\w+)(?:\\[(\\w+)\\])?\\s*");
 
   private final String text;
 
@@ -78,7 +78,8 @@ final class AbiHeader {
     return functions;
   }
 
-  private static List<Shape.Member> members(String body) {
+  private List<Shape.Member> members(String body) {
+    Map<String, Integer> constants = constants();
     List<Shape.Member> members = new ArrayList<>();
     int end = 0;
     for (String declaration : body.split(";", -1)) {
@@ -90,12 +91,18 @@ final class AbiHeader {
         throw new AssertionError("cannot read the member: " + declaration);
       }
       int bytes = elementBytes(member.group(1));
-      int count = member.group(3) == null ? 1 : Integer.parseInt(member.group(3));
+      int count = member.group(3) == null ? 1 : length(member.group(3), constants);
       int offset = (end + bytes - 1) / bytes * bytes;
       members.add(new Shape.Member(member.group(2), offset, bytes, count));
       end = offset + bytes * count;
     }
     return members;
+  }
+
+  /** An array's length: digits, or a constant's name. */
+  private static int length(String text, Map<String, Integer> constants) {
+    Integer named = constants.get(text.replaceFirst("^EP4J_", ""));
+    return named == null ? Integer.parseInt(text) : named;
   }
 
   private static int elementBytes(String type) {

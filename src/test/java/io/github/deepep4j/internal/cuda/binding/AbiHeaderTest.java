@@ -33,7 +33,10 @@ final class AbiHeaderTest {
           LayoutVerdict.SHAPE,
           CopyCall.SHAPE,
           ErrorRecord.SHAPE,
-          RowCopyCall.SHAPE);
+          RowCopyCall.SHAPE,
+          HostWords.SHAPE,
+          Standing.SHAPE,
+          WelcomeCall.SHAPE);
 
   @Test
   void shouldHaveTheHeadersMembersAndOffsets_whenAnyStruct() throws Exception {

@@ -1,0 +1,121 @@
+package io.github.deepep4j.internal.cuda;
+
+import io.github.deepep4j.Statistics;
+import io.github.deepep4j.error.EpException;
+import io.github.deepep4j.internal.cuda.binding.Abi;
+import io.github.deepep4j.internal.cuda.binding.Ep4jNative;
+import io.github.deepep4j.internal.cuda.binding.Standing;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * Where this rank stands, asked of its device beside the calls: how far it has come, who has masked
+ * it, which regions may still be written, what has travelled. All of it lives in device memory,
+ * where the calls' kernels keep it at no cost; asking takes some microseconds.
+ */
+final class CudaStanding implements AutoCloseable {
+  /** Longer than a device takes whose multiprocessors are all busy with somebody's compute. */
+  private static final long PATIENCE_NANOS = 5_000_000_000L;
+
+  /** What a caller who only wants news is kept waiting at most. */
+  private static final long GLANCE_NANOS = 5_000_000L;
+
+  private final CudaRank rank;
+  private final Standing record = new Standing();
+
+  CudaStanding(CudaRank rank) {
+    this.rank = rank;
+  }
+
+  /**
+   * Asks.
+   *
+   * @param operation that wants to know
+   * @throws EpException {@code DEVICE} if the device does not answer
+   */
+  void look(String operation) {
+    if (!ask(PATIENCE_NANOS, operation)) {
+      throw new EpException(
+          EpException.Code.DEVICE,
+          rank.rank,
+          operation,
+          "the device has not answered within " + PATIENCE_NANOS / 1_000_000 + " ms");
+    }
+  }
+
+  /** Asks, and does without an answer from a device that is busy. */
+  boolean glance(String operation) {
+    return ask(GLANCE_NANOS, operation);
+  }
+
+  private boolean ask(long nanos, String operation) {
+    record.reset();
+    int status = Ep4jNative.look(rank.buffer, nanos, record.address());
+    if (status == Abi.PENDING) {
+      return false;
+    }
+    rank.require(status, operation);
+    return true;
+  }
+
+  long epoch() {
+    return record.getLong(Standing.EPOCH);
+  }
+
+  long dispatches() {
+    return record.getLong(Standing.DISPATCHES);
+  }
+
+  long lowLatencyDispatches() {
+    return record.getLong(Standing.LOW_LATENCY_DISPATCHES);
+  }
+
+  /** A rank that has masked this one and is not masked here, or −1. */
+  int maskedBy() {
+    long bits = record.getLong(Standing.MASKED_BY);
+    return bits == 0 ? -1 : Long.numberOfTrailingZeros(bits);
+  }
+
+  /** Whether a peer takes no part since somebody masked it. */
+  boolean hasLeftMasked(int peer) {
+    return (record.getLong(Standing.LEFT) >>> peer & 1) != 0;
+  }
+
+  long maskTag(int peer) {
+    return record.at(Standing.MASK_TAGS, peer);
+  }
+
+  long failureTag(int peer) {
+    return record.at(Standing.FAILURE_TAGS, peer);
+  }
+
+  /** Bit p: masked rank p may still write to a region. */
+  long lateWriters(int region) {
+    return record.at(Standing.LATE, region);
+  }
+
+  /** Regions that are free but for late writers. */
+  int quarantinedRegions() {
+    return record.getInt(Standing.QUARANTINED);
+  }
+
+  /** What has travelled, per peer. */
+  List<Statistics.Peer> traffic() {
+    List<Statistics.Peer> peers = new ArrayList<>();
+    for (int peer = 0; peer < rank.numRanks; peer++) {
+      peers.add(
+          new Statistics.Peer(
+              record.at(Standing.ROWS_SENT, peer),
+              record.at(Standing.BYTES_SENT, peer),
+              record.at(Standing.ROWS_RECEIVED, peer),
+              record.at(Standing.ROWS_COMBINED, peer),
+              record.at(Standing.WAIT_NANOS, peer)));
+    }
+    return peers;
+  }
+
+  @Override
+  public void close() {
+    record.close();
+  }
+}
