@@ -125,7 +125,7 @@ __device__ inline void publish_failure(const RankView& view, const Fault& fault)
 }
 
 // This rank gives up: every later kernel of it returns at once, every peer's wait ends. One thread.
-__device__ inline void give_up(const RankView& view, const Fault& fault) {
+__device__ __noinline__ inline void give_up(const RankView& view, const Fault& fault) {
   withhold_results(view, fault.call);
   if (atomicCAS(&view.state->failed, 0u, static_cast<uint32_t>(fault.fault)) == 0) {
     report(view, fault);

@@ -51,7 +51,6 @@ class PeerWait {
   template <bool kMaskedToo, class LookAt>
   __device__ WaitOutcome wait(const WaitSite& site, uint32_t ranks, LookAt look) const {
     const int lane = lane_index();
-    const Pardon pardon(*view_.state, lane);
     const uint64_t begin = ptx::global_nanos();
     bool waiting = (ranks >> lane & 1) != 0 && (kMaskedToo || !is_masked(view_, lane));
     bool there = false;
@@ -76,7 +75,7 @@ class PeerWait {
       }
       Fault fault = {EP4J_FAULT_NONE, site.stage, lane,      view_.rank, kSawItself,
                      site.region,     site.call,  site.epoch, seen};
-      find_fault({waiting, begin, found}, pardon, departed, fault);
+      find_fault({waiting, begin, found}, departed, fault);
       uint32_t faulty = __ballot_sync(kAllLanes, fault.fault != EP4J_FAULT_NONE);
       if (faulty != 0) {
         if (lane == __ffs(static_cast<int>(most_telling(fault, faulty))) - 1) {
@@ -101,20 +100,10 @@ class PeerWait {
     Look found;
   };
 
-  // Tags that an unmask has made void; they do not change while a call's kernels run.
-  struct Pardon {
-    uint64_t mask;
-    uint64_t failure;
-
-    __device__ Pardon(const LocalState& state, int lane)
-        : mask(state.pardoned_masks[lane]), failure(state.pardoned_failures[lane]) {}
-  };
-
   // Fills in fault if this lane knows a reason to give up; masks the peer instead where the buffer
   // was made to. A rank that failed ends every wait, also for others, and so does a rank that has
   // masked this one. Of two ranks that mask each other neither counts the other's mask.
-  __device__ void find_fault(const Progress& progress, const Pardon& pardon, bool& departed,
-                             Fault& fault) const {
+  __device__ void find_fault(const Progress& progress, bool& departed, Fault& fault) const {
     const int lane = lane_index();
     const Look found = progress.found;
     if (lane >= view_.num_ranks) {
@@ -131,17 +120,20 @@ class PeerWait {
       fault.expected = found == Look::kMismatch ? fault.call : fault.expected;
       return;
     }
-    // All three before any is used: one round trip to memory.
+    // All before any is used: one round trip to memory. The tags that an unmask has made void are not
+    // kept in registers, of which wide kernels that wait have none to spare.
+    const uint64_t pardoned_failure = view_.state->pardoned_failures[lane];
+    const uint64_t pardoned_mask = view_.state->pardoned_masks[lane];
     const bool masked = is_masked(view_, lane);
     const uint64_t failure =
         ptx::load_relaxed_system(view_.own<uint64_t>(view_.control.failed(lane)));
     const uint64_t mask =
         ptx::load_relaxed_system(view_.own<uint64_t>(view_.control.masked(lane)));
-    if (!masked && failure != pardon.failure) {
+    if (!masked && failure != pardoned_failure) {
       follow_failure(progress.waiting, departed, fault);
       return;
     }
-    if (!masked && mask != pardon.mask) {
+    if (!masked && mask != pardoned_mask) {
       fault.fault = EP4J_FAULT_MASKED;
       return;
     }
