@@ -49,13 +49,15 @@ public final class Buffer implements AutoCloseable {
   private final BackendBuffer backend;
   private final CallRules rules;
   private final Device device;
+  private final MeasuredTuning tuning;
   private final AtomicReference<@Nullable Thread> user = new AtomicReference<>();
   private volatile boolean closed;
 
-  private Buffer(BackendBuffer backend, CallRules rules, Device device) {
-    this.backend = backend;
+  private Buffer(Backends.Created created, CallRules rules) {
+    this.backend = created.buffer();
     this.rules = rules;
-    this.device = device;
+    this.device = created.device();
+    this.tuning = created.tuning();
   }
 
   /** What {@link #builder} collects. Not thread-safe. */
@@ -106,10 +108,7 @@ public final class Buffer implements AutoCloseable {
         throw new IllegalArgumentException("options(...) must be given before build()");
       }
       Backends.Created created = Backends.create(group, options, device);
-      return new Buffer(
-          created.buffer(),
-          new CallRules(options, group.size(), created.device()),
-          created.device());
+      return new Buffer(created, new CallRules(options, group.size(), created.device()));
     }
   }
 
@@ -460,6 +459,16 @@ public final class Buffer implements AutoCloseable {
    */
   public Statistics statistics() {
     return exclusively("statistics", backend::statistics);
+  }
+
+  /**
+   * The tuning in use, and what a {@link MeasuredTuning} must have been measured on to be used
+   * here.
+   *
+   * @return device and group of this buffer, and its configuration
+   */
+  public MeasuredTuning tuning() {
+    return tuning;
   }
 
   /**

@@ -2,6 +2,7 @@ package io.github.deepep4j;
 
 import java.time.Duration;
 import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What a buffer is made for. Sizes, modes, nodes and region counts must be the same on all ranks
@@ -36,6 +37,7 @@ public final class BufferOptions {
   private Duration timeout = Duration.ofSeconds(30);
   private TimeoutPolicy onTimeout = TimeoutPolicy.THROW;
   private TuningConfig tuning = TuningConfig.defaults();
+  private @Nullable MeasuredTuning measuredTuning;
 
   private BufferOptions(int numExperts, int hidden, int maxTokensPerRank) {
     this.numExperts = numExperts;
@@ -60,6 +62,7 @@ public final class BufferOptions {
     timeout = from.timeout;
     onTimeout = from.onTimeout;
     tuning = from.tuning;
+    measuredTuning = from.measuredTuning;
   }
 
   /**
@@ -280,7 +283,7 @@ public final class BufferOptions {
   }
 
   /**
-   * Tuning of this rank.
+   * Tuning of this rank, where no {@link #measuredTuning} fits.
    *
    * @param value the configuration
    * @return changed options
@@ -288,6 +291,21 @@ public final class BufferOptions {
   public BufferOptions tuning(TuningConfig value) {
     BufferOptions changed = new BufferOptions(this);
     changed.tuning = Objects.requireNonNull(value, "tuning");
+    return changed;
+  }
+
+  /**
+   * A tuning that was measured, usually {@link MeasuredTuning#read read} from a file. A buffer uses
+   * it instead of {@link #tuning(TuningConfig)} if its device and its group are those that it was
+   * measured on; else it is reported once, by a log line that names each difference, and ignored.
+   * {@link Buffer#tuning()} tells which is in use.
+   *
+   * @param value the tuning
+   * @return changed options
+   */
+  public BufferOptions measuredTuning(MeasuredTuning value) {
+    BufferOptions changed = new BufferOptions(this);
+    changed.measuredTuning = Objects.requireNonNull(value, "measuredTuning");
     return changed;
   }
 
@@ -463,6 +481,15 @@ public final class BufferOptions {
    */
   public TuningConfig tuning() {
     return tuning;
+  }
+
+  /**
+   * A tuning that was measured.
+   *
+   * @return the tuning; null if none was set
+   */
+  public @Nullable MeasuredTuning measuredTuning() {
+    return measuredTuning;
   }
 
   /**

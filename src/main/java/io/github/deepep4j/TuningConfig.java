@@ -1,7 +1,8 @@
 package io.github.deepep4j;
 
 /**
- * Knobs that change speed and never results. May differ between ranks. Immutable.
+ * Knobs that change speed and never results. May differ between ranks. Immutable. {@link
+ * MeasuredTuning} keeps one in a file, with what it was measured on.
  *
  * @param dispatchSms streaming multiprocessors for dispatch, 0 for the backend's default; the CPU
  *     backend runs on the calling thread and ignores it

@@ -23,6 +23,9 @@ import org.junit.jupiter.params.provider.MethodSource;
 final class OptionsTest {
   private static final Tensor TENSOR = Tensor.ofAddress(64, DType.BF16, Device.cpu(), null, 1, 1);
 
+  private static final MeasuredTuning TUNING =
+      new MeasuredTuning("GPU", 2, 2, TuningConfig.defaults());
+
   static Stream<Arguments> changes() {
     DispatchOptions dispatch = DispatchOptions.defaults();
     CombineOptions combine = CombineOptions.defaults();
@@ -58,6 +61,7 @@ final class OptionsTest {
         changed(back, back.into(TENSOR), "into=" + TENSOR),
         changed(buffer, buffer.onTimeout(TimeoutPolicy.MASK), "onTimeout=MASK"),
         changed(buffer, buffer.ranksPerNode(4), "ranksPerNode=4"),
+        changed(buffer, buffer.measuredTuning(TUNING), "measuredTuning=" + TUNING),
         changed(buffer, buffer.maxOpenHandles(3), "maxOpenHandles=3"),
         changed(buffer, buffer.timeout(Duration.ofSeconds(1)), "timeout=PT1S"));
   }

@@ -2,6 +2,7 @@ package io.github.deepep4j.internal.backend;
 
 import io.github.deepep4j.BufferOptions;
 import io.github.deepep4j.Ep4j;
+import io.github.deepep4j.MeasuredTuning;
 import io.github.deepep4j.SizeHint;
 import io.github.deepep4j.error.BackendUnavailableException;
 import io.github.deepep4j.error.EpException;
@@ -34,8 +35,9 @@ public final class Backends {
    *
    * @param buffer the end
    * @param device its device
+   * @param tuning in use
    */
-  public record Created(BackendBuffer buffer, Device device) {}
+  public record Created(BackendBuffer buffer, Device device, MeasuredTuning tuning) {}
 
   /** State of every backend on this machine; never throws. */
   public static List<Ep4j.BackendStatus> statuses() {
@@ -89,11 +91,17 @@ public final class Backends {
     Topology.of(options, group.size()); // refuses nodes that are not alike
     Device.Kind kind = choose(group.rank(), proposals);
     if (kind == Device.Kind.CPU) {
-      Device device = Device.cpu();
-      return new Created(new CpuBackend().createBuffer(group, options, device), device);
+      return create(new CpuBackend(), group, options, Device.cpu());
     }
     Device device = Device.cuda(wanted == null ? automaticIndex(group.rank()) : wanted.index());
-    return new Created(new CudaBackend().createBuffer(group, options, device), device);
+    return create(new CudaBackend(), group, options, device);
+  }
+
+  private static Created create(
+      Backend backend, ProcessGroup group, BufferOptions options, Device device) {
+    MeasuredTuning tuning = Tunings.choose(options, device, group.size());
+    BufferOptions tuned = options.tuning(tuning.config());
+    return new Created(backend.createBuffer(group, tuned, device), device, tuning);
   }
 
   /** What a rank asks for. */

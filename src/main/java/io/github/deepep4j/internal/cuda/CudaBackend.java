@@ -31,6 +31,15 @@ public final class CudaBackend implements Backend {
   }
 
   /**
+   * Name of a device, as the driver gives it.
+   *
+   * @param device its index, of one that works here
+   */
+  public static String deviceName(int device) {
+    return DeviceReport.name(device);
+  }
+
+  /**
    * What these options ask for that this backend does not do.
    *
    * @param options of a buffer

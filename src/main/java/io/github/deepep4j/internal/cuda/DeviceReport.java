@@ -31,6 +31,15 @@ final class DeviceReport {
     return lines;
   }
 
+  /** Name of a device, as the driver gives it. */
+  static String name(int device) {
+    try (DeviceInfo info = new DeviceInfo()) {
+      return Ep4jNative.deviceInfo(device, info.address()) == Abi.OK
+          ? info.name().strip()
+          : "cuda:" + device + " without a name";
+    }
+  }
+
   private static String describe(int device) {
     try (DeviceInfo info = new DeviceInfo()) {
       if (Ep4jNative.deviceInfo(device, info.address()) != Abi.OK) {
