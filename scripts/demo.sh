@@ -21,8 +21,13 @@ mvn -B -ntp -q "${maven_args[@]}" -Dspotless.check.skip=true -f "$root/pom.xml" 
 
 # The JVM warns of the incubating module once; without it, row sums are slower and nothing else changes.
 command=("$java" --add-modules jdk.incubator.vector --enable-native-access=ALL-UNNAMED
-  -cp "$root/target/classes:$root/target/test-classes:$(cat "$root/target/demo.classpath")"
-  io.github.deepep4j.examples.training.Demo --root "$root")
+  -cp "$root/target/classes:$root/target/test-classes:$(cat "$root/target/demo.classpath")")
+# For --backend cuda: what mvn -Pcuda test-compile has built.
+natives=$root/target/native-classes/io/github/deepep4j/internal/cuda/binding/linux-x86_64
+if [ -e "$natives/libjniep4j.so" ]; then
+  command+=("-Ddeepep4j.native.dir=$natives")
+fi
+command+=(io.github.deepep4j.examples.training.Demo --root "$root")
 
 ranks=4
 processes=false
