@@ -16,7 +16,6 @@ namespace ep4j {
 namespace {
 
 constexpr int kThreads = 512;
-constexpr int kCopyStages = 8;
 constexpr int kVectors = 8;  // per lane in flight
 
 // One piece of a row.
@@ -56,6 +55,8 @@ class Pieces {
 };
 
 #if EP4J_HAS_BULK_COPY
+constexpr int kCopyStages = 8;
+
 __device__ void copy_by_bulk(const RowCopyParams& params, char* stages, uint64_t* barriers) {
   const Pieces pieces(params);
   auto load = [&](int item) {
