@@ -1,10 +1,12 @@
 #include "runtime/environment.hpp"
 
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <string>
 
 namespace ep4j {
 namespace {
@@ -51,6 +53,13 @@ uint64_t find_contexts() {
   return contexts;
 }
 
+// Whether processes share devices through NVIDIA MPS: its control pipe is there.
+bool mps_is_on() {
+  const char* folder = std::getenv("CUDA_MPS_PIPE_DIRECTORY");
+  const std::string pipe = std::string(folder == nullptr ? "/tmp/nvidia-mps" : folder) + "/control";
+  return access(pipe.c_str(), F_OK) == 0;
+}
+
 // Before this library set anything.
 Settings before_load;
 uint64_t contexts_before_load;
@@ -58,12 +67,16 @@ uint64_t contexts_before_load;
 // The driver reads these when it makes a context, and a JVM can't set its own environment. Eager
 // loading: a lazy load can wait for a running kernel that waits for a peer. Connections: streams
 // that share one hardware queue run in order, and a kernel that waits would hold up the one it waits
-// for; two streams a rank are used.
+// for; two streams a rank are used. Under MPS the queues of all processes come out of one stock, in
+// which the fourth process with 32 found none left ("out of memory", on an H100); ranks are
+// processes there, and the driver's default is enough for each.
 __attribute__((constructor)) void set_context_environment() {
   before_load = read_settings();
   contexts_before_load = find_contexts();
   setenv("CUDA_MODULE_LOADING", "EAGER", 0);
-  setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
+  if (!mps_is_on()) {
+    setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
+  }
 }
 
 }  // namespace
