@@ -62,6 +62,7 @@ cat >"$bundle/run" <<'RUN'
 #                                              ./run test --select-class io.github.deepep4j.process.CudaProcessTest
 # ./run bench [--quick] [options] [--cpu]      JMH: a table; JSON and a plot to results/ (--help)
 # ./run native-bench RESULT.json               the same operations from C, and what a call takes on the host
+# ./run tune [options] [--cpu]                 the fastest tuning of this machine, to a file that a buffer loads (--help)
 # ./run demo [options] [--cpu]                 trains a small model; a page in report/ (--help)
 # EP4J_DEVICES: GPUs to spread the ranks of selftest and test over (1); bench and demo have --devices
 # EP4J_DEADLINE: seconds after which a wait for another rank fails a test (20)
@@ -110,12 +111,15 @@ case "${1:-}" in
     LD_LIBRARY_PATH="$here/natives${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" \
       exec "$here/natives/ep4j_bench" "${arguments[@]}" "${commit:0:10}"
     ;;
+  tune)
+    exec "${java[@]}" -cp "$classes:$libraries" io.github.deepep4j.tune.Main --backend "$device" "${arguments[@]}"
+    ;;
   demo)
     exec "${java[@]}" -cp "$classes:$libraries" io.github.deepep4j.examples.training.Demo \
       --root "$here/text" --backend "$device" "${arguments[@]}"
     ;;
   *)
-    sed -n '2,10p' "${BASH_SOURCE[0]}" | sed 's/^# //' >&2
+    sed -n '2,11p' "${BASH_SOURCE[0]}" | sed 's/^# //' >&2
     exit 2
     ;;
 esac
