@@ -79,7 +79,8 @@ class PeerWait {
       uint32_t faulty = __ballot_sync(kAllLanes, fault.fault != EP4J_FAULT_NONE);
       if (faulty != 0) {
         if (lane == __ffs(static_cast<int>(most_telling(fault, faulty))) - 1) {
-          give_up(view_, fault);
+          const Fault chosen = fault;  // a place in memory for this one only
+          give_up(view_, chosen);
         }
         __syncwarp();
         return {true, 0};

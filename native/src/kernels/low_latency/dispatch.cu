@@ -136,7 +136,7 @@ __device__ void send(const LowLatencyDispatchParams& params, DispatchStorage& sh
 // A refused routing anywhere drops the call everywhere. The lane of the rank that refused.
 __device__ void report_refusal(const LowLatencyDispatchParams& params, uint64_t epoch, int source,
                                const Refusal& refusal) {
-  FaultRecord* record = params.view.rank.fault;
+  FaultRecord* record = params.view.rank.drop;
   if (!claim_record(record)) {
     return;
   }
