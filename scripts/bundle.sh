@@ -86,8 +86,8 @@ case "${1:-}" in
     if [ ${#arguments[@]} -eq 0 ]; then
       arguments=(--select-package io.github.deepep4j.normal)
       if [ $device = cuda ]; then
-        # An arena and several nodes are not on CUDA yet.
-        arguments+=(--select-package io.github.deepep4j.gpu --exclude-tag arena --exclude-tag nodes)
+        # Several nodes are not on CUDA yet.
+        arguments+=(--select-package io.github.deepep4j.gpu --exclude-tag nodes)
         for name in DifferentCallsTest MaskTest UnmaskTest; do
           arguments+=(--select-class "io.github.deepep4j.$name")
         done

@@ -137,7 +137,10 @@ typedef struct ep4j_link {
   int32_t rank;        /* relative speed, 0 is the fastest of this machine */
 } ep4j_link;
 
-/* What a buffer is made for; equal on all ranks but for rank and device. */
+/*
+ * What a buffer is made for; equal on all ranks but for rank, device, copy_path and the bytes, which
+ * may differ: only whether there is an arena is the same everywhere.
+ */
 typedef struct ep4j_buffer_config {
   uint64_t struct_size;
   int32_t device;
@@ -154,6 +157,7 @@ typedef struct ep4j_buffer_config {
   int32_t mask_on_timeout; /* 0: a timeout fails the buffer; 1: it masks the silent peer */
   int64_t region_bytes;    /* of each region, see ep4j_region_bytes */
   int64_t output_bytes;    /* of each output, see ep4j_output_bytes */
+  int64_t arena_bytes;     /* not 0: one arena for regions and outputs, whose bytes are then 0 */
 } ep4j_buffer_config;
 
 /*
@@ -170,6 +174,16 @@ typedef struct ep4j_low_latency_config {
   int32_t num_outputs;     /* combines that can be open */
   int32_t ranks_on_device; /* whose kernels may wait for each other on this device, >= 1 */
 } ep4j_low_latency_config;
+
+/* Memory that a buffer takes, all of it when it is made. */
+typedef struct ep4j_buffer_memory {
+  uint64_t struct_size;
+  int64_t control_bytes;  /* of the window: what ranks publish to each other */
+  int64_t dispatch_bytes; /* of the window: regions, or the arena */
+  int64_t combine_bytes;  /* of the window: outputs */
+  int64_t private_bytes;  /* device memory that no peer addresses: handles and state */
+  int64_t pinned_bytes;   /* host memory that the device writes to */
+} ep4j_buffer_memory;
 
 /* Names a rank's window to its peers: an opaque record to be exchanged as it is. */
 typedef struct ep4j_window_name {
@@ -214,10 +228,13 @@ typedef struct ep4j_dispatch_call {
   int32_t num_sms;       /* blocks of the sending kernel; 0 for the default */
   int64_t capacity_rows; /* rows of the region in this call */
   int64_t timeout_nanos;
-  uint64_t ticket; /* counted and not bounded: names the counts, never 0 */
+  uint64_t ticket; /* not bounded: names the counts; counted never 0, cached 0 for no counts */
 } ep4j_dispatch_call;
 
-/* Where the result of a dispatch lies; NULL where the form has no such tensor. */
+/*
+ * Where the result of a dispatch lies; NULL where the form has no such tensor. All NULL in an arena
+ * if the call is exact, until ep4j_region_settle, or was given no place.
+ */
 typedef struct ep4j_dispatch_result {
   uint64_t struct_size;
   void* x;                    /* [capacity_rows, row_bytes] */
@@ -234,7 +251,7 @@ typedef struct ep4j_dispatch_result {
   int32_t* num_received;      /* [1] */
 } ep4j_dispatch_result;
 
-/* What a counted, unbounded dispatch tells the host. */
+/* What an unbounded dispatch with a ticket tells the host; a cached one tells its verdict only. */
 typedef struct ep4j_counts {
   uint64_t struct_size;
   int32_t verdict;      /* ep4j_verdict */
@@ -464,6 +481,10 @@ EP4J_API ep4j_status ep4j_low_latency_bytes(const ep4j_low_latency_config* confi
                                             int32_t num_ranks, int32_t num_experts,
                                             int64_t* bytes);
 
+/* Bytes that a buffer will take; needs no device. */
+EP4J_API ep4j_status ep4j_buffer_bytes(const ep4j_buffer_config* config,
+                                       ep4j_buffer_memory* memory);
+
 /* Makes one rank's end, not yet connected. Waits for the device. */
 EP4J_API ep4j_status ep4j_buffer_create(const ep4j_buffer_config* config, ep4j_buffer** buffer);
 
@@ -518,6 +539,27 @@ EP4J_API ep4j_status ep4j_dispatch_counts(ep4j_buffer* buffer, uint64_t ticket, 
 
 /* Readers enqueued on stream so far must finish before the region is used again. */
 EP4J_API ep4j_status ep4j_region_release(ep4j_buffer* buffer, int32_t region, void* stream);
+
+/*
+ * Arena: gives a free region its place for the next dispatch, a multiple of 128 bytes from the
+ * arena's beginning, which no open region and no output in use overlaps. An exact dispatch (counted
+ * and not bounded) receives as many rows as come, if they fit. For other dispatches a place that is
+ * too small means that the call is to be dropped: every rank gets EP4J_OVERFLOW. Combines must have
+ * been received before the next dispatch, combine or combine input.
+ */
+EP4J_API ep4j_status ep4j_region_place(ep4j_buffer* buffer, int32_t region, int64_t offset,
+                                       int64_t bytes);
+
+/*
+ * Arena: the counts of an exact dispatch have come: its region has these rows, and its place shrinks
+ * to ep4j_region_bytes of them. Between the call and its receiving half.
+ */
+EP4J_API ep4j_status ep4j_region_settle(ep4j_buffer* buffer, int32_t region, int64_t rows,
+                                        ep4j_dispatch_result* result);
+
+/* Arena: gives a free output its place for the next combine or combine input; as for a region. */
+EP4J_API ep4j_status ep4j_output_place(ep4j_buffer* buffer, int32_t output, int64_t offset,
+                                       int64_t bytes);
 
 /*
  * Hands an output's memory out: on stream, after this call, it may be written, because the readers

@@ -71,6 +71,15 @@ ep4j_status ep4j_output_bytes(int64_t rows, int32_t hidden, int32_t weights_per_
   });
 }
 
+ep4j_status ep4j_buffer_bytes(const ep4j_buffer_config* config, ep4j_buffer_memory* memory) {
+  return guarded([&] {
+    require_struct(config, "config");
+    require_struct(memory, "memory");
+    ep4j::describe_memory(*config, *memory);
+    return EP4J_OK;
+  });
+}
+
 static ep4j_buffer* make_buffer(const ep4j_buffer_config& config,
                                 const ep4j_low_latency_config* low_latency) {
   ep4j::device_count();  // NO_DEVICE before anything else
@@ -192,6 +201,32 @@ ep4j_status ep4j_region_release(ep4j_buffer* buffer, int32_t region, void* strea
   return guarded([&] {
     require_given(buffer, "buffer");
     buffer->end.release_region(region, as_stream(stream));
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_region_place(ep4j_buffer* buffer, int32_t region, int64_t offset, int64_t bytes) {
+  return guarded([&] {
+    require_given(buffer, "buffer");
+    buffer->end.place_region(region, offset, bytes);
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_region_settle(ep4j_buffer* buffer, int32_t region, int64_t rows,
+                               ep4j_dispatch_result* result) {
+  return guarded([&] {
+    require_given(buffer, "buffer");
+    require_struct(result, "result");
+    buffer->end.settle_region(region, rows, *result);
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_output_place(ep4j_buffer* buffer, int32_t output, int64_t offset, int64_t bytes) {
+  return guarded([&] {
+    require_given(buffer, "buffer");
+    buffer->end.place_output(output, offset, bytes);
     return EP4J_OK;
   });
 }

@@ -47,6 +47,7 @@ struct SendPlan {
   uint64_t epoch;
   int32_t verdict;       // ep4j_verdict of the call
   int32_t num_received;  // rows that this rank gets, padding included
+  int64_t region_rows;   // of the layout of this rank's region; 0 if it has none in this call
   Destination destinations[kMaxRanks];
 };
 

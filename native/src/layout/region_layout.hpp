@@ -66,6 +66,25 @@ struct RegionLayout {
   }
   EP4J_HOST_DEVICE constexpr int64_t bytes() const { return num_received() + per_call(1); }
 
+  // The same, for other rows.
+  EP4J_HOST_DEVICE constexpr RegionLayout with_rows(int64_t other) const {
+    return {form, num_ranks, local_experts, other};
+  }
+
+  // The most rows, up to those of this layout, whose region is no larger than a place; -1 if not
+  // even a region without rows is.
+  constexpr int64_t rows_in(int64_t place_bytes) const {
+    int64_t fits = -1;
+    for (int64_t low = 0, high = rows; low <= high;) {
+      int64_t middle = low + (high - low) / 2;
+      bool small = with_rows(middle).bytes() <= place_bytes;
+      fits = small ? middle : fits;
+      low = small ? middle + 1 : low;
+      high = small ? high : middle - 1;
+    }
+    return fits;
+  }
+
  private:
   EP4J_HOST_DEVICE constexpr int64_t per_choice(int element_bytes) const {
     return form.has_metadata() && form.rank_major() ? lines(rows * form.num_topk * element_bytes)

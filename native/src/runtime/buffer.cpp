@@ -11,6 +11,7 @@
 #include "kernels/normal/membership.hpp"
 #include "kernels/normal/negotiate.hpp"
 #include "kernels/plan/routing_plan.hpp"
+#include "layout/buffer_memory.hpp"
 #include "layout/pinned_layout.hpp"
 #include "runtime/environment.hpp"
 #include "runtime/streams.hpp"
@@ -38,6 +39,14 @@ const ep4j_buffer_config& checked(const ep4j_buffer_config& config) {
   require(config.max_handles >= 1, "max_handles must be at least 1: ", config.max_handles);
   require(config.region_bytes >= 0, "region_bytes must not be negative: ", config.region_bytes);
   require(config.output_bytes >= 0, "output_bytes must not be negative: ", config.output_bytes);
+  require(config.arena_bytes >= 0, "arena_bytes must not be negative: ", config.arena_bytes);
+  require(config.arena_bytes == 0 || (config.region_bytes == 0 && config.output_bytes == 0),
+          "region_bytes and output_bytes must be 0 with arena_bytes: ", config.region_bytes, ", ",
+          config.output_bytes);
+  return config;
+}
+
+const ep4j_buffer_config& checked_device(const ep4j_buffer_config& config) {
   int devices = device_count();
   require(config.device >= 0 && config.device < devices, "device must be from 0 to ", devices - 1,
           ": ", config.device);
@@ -56,9 +65,8 @@ bool choose_bulk(const ep4j_buffer_config& config, const DeviceLimits& limits) {
 uint64_t digest(const ep4j_buffer_config& config, const LowLatencyLayout& low) {
   const int64_t fields[] = {config.num_ranks,    config.num_experts, config.max_tokens,
                             config.max_topk,     config.num_regions, config.num_outputs,
-                            config.region_bytes, config.output_bytes, low.max_tokens,
-                            low.hidden,          low.inboxes,         low.regions,
-                            low.outputs};
+                            config.arena_bytes > 0, low.max_tokens,    low.hidden,
+                            low.inboxes,         low.regions,        low.outputs};
   uint64_t hash = 0xcbf29ce484222325;
   for (int64_t field : fields) {
     hash = (hash ^ static_cast<uint64_t>(field)) * 0x100000001b3;
@@ -80,23 +88,30 @@ void prepare_kernels(const DeviceLimits& limits, bool bulk) {
 
 }  // namespace
 
+void describe_memory(const ep4j_buffer_config& config, ep4j_buffer_memory& memory) {
+  const BufferMemory bytes(checked(config));
+  memory.control_bytes = bytes.control_bytes();
+  memory.dispatch_bytes = bytes.dispatch_bytes();
+  memory.combine_bytes = bytes.combine_bytes();
+  memory.private_bytes = bytes.local.bytes() + bytes.handle_bytes();
+  memory.pinned_bytes = bytes.pinned.bytes();
+}
+
 Buffer::Buffer(const ep4j_buffer_config& config, const ep4j_low_latency_config* low_latency)
-    : config_(checked(config)),
+    : config_(checked_device(checked(config))),
       local_experts_(config.num_experts / config.num_ranks),
       limits_(device_limits(config.device)),
       bulk_(choose_bulk(config, limits_)),
       low_latency_(low_latency == nullptr
                        ? nullptr
                        : std::make_unique<LowLatency>(*low_latency, config, limits_, bulk_)),
-      layout_{{config.num_ranks, local_experts_, config.num_regions, config.num_outputs},
-              config.region_bytes,
-              config.output_bytes,
-              low_latency_ == nullptr ? 0 : low_latency_->layout.bytes()},
-      handle_layout_{config.max_tokens, config.max_topk, config.num_ranks, local_experts_},
+      layout_(BufferMemory(config, low_latency_ == nullptr ? 0 : low_latency_->layout.bytes())
+                  .window),
+      handle_layout_(BufferMemory(config).handle),
       window_(static_cast<size_t>(layout_.bytes())),
-      local_(static_cast<size_t>(LocalLayout{config.num_experts}.bytes())),
-      handles_(static_cast<size_t>(handle_layout_.bytes() * config.max_handles)),
-      pinned_(static_cast<size_t>(PinnedLayout{local_experts_}.bytes())),
+      local_(static_cast<size_t>(BufferMemory(config).local.bytes())),
+      handles_(static_cast<size_t>(BufferMemory(config).handle_bytes())),
+      pinned_(static_cast<size_t>(BufferMemory(config).pinned.bytes())),
       handle_records_(static_cast<size_t>(config.max_handles)),
       regions_(std::make_unique<RegionState[]>(static_cast<size_t>(config.num_regions))) {
   prepare_kernels(limits_, bulk_);
@@ -117,6 +132,13 @@ Buffer::Buffer(const ep4j_buffer_config& config, const ep4j_low_latency_config* 
   name_ = ep4j::name_window(window_.get(), static_cast<uint64_t>(layout_.bytes()), config.device,
                             digest(config, low_latency_layout(low_latency, config.num_ranks,
                                                       config.num_experts)));
+
+  for (int i = 0; i < config.num_regions; i++) {
+    regions_[static_cast<size_t>(i)].place = {layout_.region(i), config.region_bytes};
+  }
+  for (int i = 0; i < config.num_outputs; i++) {
+    outputs_[static_cast<size_t>(i)].place = {layout_.output(i), config.output_bytes};
+  }
 
   presence_ = std::make_unique<Presence>(config.device);
   view_.rank = config.rank;

@@ -30,10 +30,22 @@ struct HandleRecord {
   bool has_weights = false;
 };
 
+// Bytes of this rank's window.
+struct Place {
+  int64_t offset = 0;
+  int64_t bytes = 0;
+
+  bool overlaps(const Place& other) const {
+    return offset < other.offset + other.bytes && other.offset < offset + bytes;
+  }
+};
+
 // What the host remembers of a region.
 struct RegionState {
+  Place place;               // in an arena chosen for each call
   bool open = false;         // holds a result, or will
   bool received = false;     // its receiving half was issued
+  bool settled = false;      // its rows are known here
   bool has_readers = false;  // released() marks the end of the last result's readers
   RegionLayout layout = {};
   int handle = 0;
@@ -42,9 +54,22 @@ struct RegionState {
 
 // What the host remembers of an output.
 struct OutputState {
+  Place place;              // in an arena chosen for each combine
   bool handed_out = false;  // by combine_input, to be written in place
   bool pending = false;     // published, and not received
 };
+
+// A region as one call will have it.
+struct RegionPlan {
+  RegionLayout layout;    // with as many rows as it has, or as it may get
+  int64_t offset;         // of its place
+  int64_t capacity_rows;  // that it can take; less than the layout's only without a place
+  bool exact;             // gets as many rows as come
+  bool no_place;          // has no place for its layout: the call is answered with an overflow
+};
+
+// Memory that a buffer would take; needs no device.
+void describe_memory(const ep4j_buffer_config& config, ep4j_buffer_memory& memory);
 
 class Buffer {
  public:
@@ -66,6 +91,9 @@ class Buffer {
   bool dispatch_counts(uint64_t ticket, int64_t wait_nanos, ep4j_counts& counts,
                        int32_t* tokens_per_expert) const;
   void release_region(int region, cudaStream_t stream);
+  void place_region(int region, int64_t offset, int64_t bytes);
+  void settle_region(int region, int64_t rows, ep4j_dispatch_result& result);
+  void place_output(int output, int64_t offset, int64_t bytes);
   void* combine_input(int output, int64_t rows, int hidden, int64_t timeout_nanos,
                       cudaStream_t stream);
   void combine(const ep4j_combine_call& call, cudaStream_t stream);
@@ -103,11 +131,20 @@ class Buffer {
   HandleRecord check_routing(const ep4j_dispatch_call& call) const;
   RowForm row_form(const ep4j_dispatch_call& call, const HandleRecord& routing) const;
   void check_rows(const ep4j_dispatch_call& call) const;
-  RegionState& free_region(int region, const RegionLayout& layout);
+  RegionState& region_state(int region);
+  RegionState& free_region(int region);
+  RegionPlan plan_region(const ep4j_dispatch_call& call, const RowForm& form,
+                         const Place& place) const;
+  void describe_result(const RegionState& region, ep4j_dispatch_result& result) const;
+  Place checked_place(int64_t offset, int64_t bytes) const;
+  OutputState& free_output(int output);
+  bool is_arena() const { return config_.arena_bytes > 0; }
+  uint32_t arena_outputs() const;
+  void require_outputs_received() const;
   void plan(const ep4j_dispatch_call& call, const HandleRecord& routing, cudaStream_t stream);
   void negotiate(const ep4j_dispatch_call& call, const HandleRecord& routing,
-                 const RegionLayout& layout, cudaStream_t stream);
-  void send(const ep4j_dispatch_call& call, const HandleRecord& routing, const RegionLayout& layout,
+                 const RegionPlan& region, cudaStream_t stream);
+  void send(const ep4j_dispatch_call& call, const HandleRecord& routing, const RegionPlan& region,
             cudaStream_t stream);
   void check_output(int output, int64_t rows, int hidden, int weights_per_row) const;
   void await_readers(const PublishParams& combine, cudaStream_t stream);

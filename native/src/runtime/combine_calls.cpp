@@ -29,13 +29,15 @@ void Buffer::check_output(int output, int64_t rows, int hidden, int weights_per_
           "rows of y must be a multiple of 16 bytes, at most ", config_.max_row_bytes, ": ",
           row_bytes);
   OutputLayout layout = {rows, row_bytes, weights_per_row};
-  require(rows >= 0 && layout.bytes() <= config_.output_bytes, "rows must fit the output's ",
-          config_.output_bytes, " bytes: ", rows, " rows need ", layout.bytes());
+  const int64_t place_bytes = outputs_[static_cast<size_t>(output)].place.bytes;
+  require(rows >= 0 && layout.bytes() <= place_bytes, "rows must fit the output's ", place_bytes,
+          " bytes: ", rows, " rows need ", layout.bytes());
 }
 
 void Buffer::await_readers(const PublishParams& combine, cudaStream_t stream) {
-  check(launch_await_readers({combine.view, combine.words, combine.handle_id, combine.output},
-                             stream),
+  const uint32_t outputs = is_arena() ? arena_outputs() : 1u << combine.output;
+  check(launch_await_readers(
+            {combine.view, combine.words, combine.handle_id, combine.output, outputs}, stream),
         "launching the wait for readers");
 }
 
@@ -43,8 +45,8 @@ void* Buffer::combine_input(int output, int64_t rows, int hidden, int64_t timeou
                             cudaStream_t stream) {
   require_connected();
   check_output(output, rows, hidden, 0);
-  OutputState& state = outputs_[static_cast<size_t>(output)];
-  require(!state.pending, "output must be free: the combine in ", output, " was not received");
+  OutputState& state = free_output(output);
+  require_outputs_received();
   Call bracket(*this, stream);
   PublishParams no_combine = {};
   no_combine.view = view(timeout_nanos);
@@ -52,7 +54,7 @@ void* Buffer::combine_input(int output, int64_t rows, int hidden, int64_t timeou
   await_readers(no_combine, stream);
   bracket.finish();
   state.handed_out = true;
-  return window_.get() + layout_.output(output);
+  return window_.get() + state.place.offset;
 }
 
 void Buffer::combine(const ep4j_combine_call& call, cudaStream_t stream) {
@@ -67,21 +69,21 @@ void Buffer::combine(const ep4j_combine_call& call, cudaStream_t stream) {
   check_output(call.output, call.rows, call.hidden, per_row);
   const int64_t row_bytes = 2 * int64_t{call.hidden};
   const OutputLayout layout = {call.rows, row_bytes, per_row};
-  char* output = window_.get() + layout_.output(call.output);
-  OutputState& state = outputs_[static_cast<size_t>(call.output)];
+  OutputState& state = free_output(call.output);
+  require_outputs_received();
+  char* output = window_.get() + state.place.offset;
   const bool in_place = call.y == output;
   require((call.y != nullptr || call.rows == 0) && is_aligned(call.y),
           "y must be given, aligned to 16 bytes");
   const int blocks = num_blocks(call.num_sms);
-  require(!state.pending, "output must be free: the combine in ", call.output, " was not received");
   require(!in_place || state.handed_out,
           "y in an output must come from ep4j_combine_input, once per combine");
   PublishParams params = {};
   params.view = view(call.timeout_nanos);
   params.words = combine_words(handle, call.hidden, weights, call.weighted != 0);
   params.handle_id = handle_view(call.handle).id;
-  params.message.x_offset = layout_.output(call.output) + layout.x();
-  params.message.weights_offset = layout_.output(call.output) + layout.weights();
+  params.message.x_offset = state.place.offset + layout.x();
+  params.message.weights_offset = state.place.offset + layout.weights();
   params.output = call.output;
   Call bracket(*this, stream);
   if (!in_place) {
@@ -97,7 +99,8 @@ void Buffer::combine(const ep4j_combine_call& call, cudaStream_t stream) {
   check(launch_copy_pieces(stage, blocks, stream), "launching the staging copy");
   check(launch_combine_publish(params, stream), "launching combine's publication");
   bracket.finish();
-  state = {.handed_out = false, .pending = true};
+  state.handed_out = false;
+  state.pending = true;
 }
 
 void Buffer::combine_receive(const ep4j_combine_receive_call& call, cudaStream_t stream) {

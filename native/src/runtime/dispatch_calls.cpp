@@ -1,4 +1,5 @@
 // Layout and dispatch: arguments are checked, parameters made, kernels issued in protocol order.
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <thread>
@@ -147,15 +148,27 @@ RowForm Buffer::row_form(const ep4j_dispatch_call& call, const HandleRecord& rou
   return form;
 }
 
-RegionState& Buffer::free_region(int region, const RegionLayout& layout) {
-  require(region >= 0 && region < config_.num_regions, "region must be from 0 to ",
-          config_.num_regions - 1, ": ", region);
-  RegionState& state = regions_[static_cast<size_t>(region)];
-  require(!state.open, "region must be free: the result in ", region, " was not released");
-  require(layout.rows >= 0 && layout.bytes() <= config_.region_bytes, "capacity_rows must fit the ",
-          "region's ", config_.region_bytes, " bytes: ", layout.rows, " rows need ",
-          layout.bytes());
-  return state;
+RegionPlan Buffer::plan_region(const ep4j_dispatch_call& call, const RowForm& form,
+                               const Place& place) const {
+  RegionPlan region = {};
+  region.layout = {form, config_.num_ranks, local_experts_, call.capacity_rows};
+  region.offset = place.offset;
+  require(call.capacity_rows >= 0, "capacity_rows must not be negative: ", call.capacity_rows);
+  if (!is_arena()) {
+    require(region.layout.bytes() <= place.bytes, "capacity_rows must fit the region's ",
+            place.bytes, " bytes: ", call.capacity_rows, " rows need ", region.layout.bytes());
+    region.capacity_rows = call.capacity_rows;
+    return region;
+  }
+  // In an arena a place that is too small is a matter for all ranks: they drop the call alike.
+  const int64_t fits = region.layout.rows_in(place.bytes);
+  region.exact = call.num_topk > 0 && call.bounded == 0;
+  region.no_place = fits < (region.exact ? 0 : call.capacity_rows);
+  region.capacity_rows = std::max(fits, int64_t{0});
+  if (region.exact) {
+    region.layout.rows = region.capacity_rows;
+  }
+  return region;
 }
 
 void Buffer::plan(const ep4j_dispatch_call& call, const HandleRecord& routing,
@@ -180,30 +193,34 @@ void Buffer::plan(const ep4j_dispatch_call& call, const HandleRecord& routing,
 }
 
 void Buffer::negotiate(const ep4j_dispatch_call& call, const HandleRecord& routing,
-                       const RegionLayout& layout, cudaStream_t stream) {
+                       const RegionPlan& region, cudaStream_t stream) {
   const bool counted = call.num_topk > 0;
   NegotiateParams params = {};
   params.view = view(call.timeout_nanos);
-  params.words = dispatch_words(call, layout.form, counted);
-  params.layout = layout;
-  params.region_offset = layout_.region(call.region);
+  params.words = dispatch_words(call, region.layout.form, counted);
+  params.layout = region.layout;
+  params.region_offset = region.offset;
+  params.capacity_rows = region.capacity_rows;
   params.region = call.region;
+  params.exact = region.exact;
+  params.no_place = region.no_place;
+  params.outputs = arena_outputs();
   params.counted = counted;
   params.bounded = call.bounded;
   params.alignment = routing.alignment;
   params.handle = handle_view(call.handle);
   params.topk_idx = call.topk_idx;
-  params.ticket = counted && call.bounded == 0 ? call.ticket : 0;
+  params.ticket = call.bounded == 0 ? call.ticket : 0;
   check(launch_negotiate(params, stream), "launching the negotiation");
 }
 
 void Buffer::send(const ep4j_dispatch_call& call, const HandleRecord& routing,
-                  const RegionLayout& layout, cudaStream_t stream) {
+                  const RegionPlan& region, cudaStream_t stream) {
   const bool cast = call.cast != EP4J_CAST_NONE;
   SendParams params = {};
   params.view = view(call.timeout_nanos);
-  params.layout = layout;
-  params.region_offset = layout_.region(call.region);
+  params.layout = region.layout;
+  params.region_offset = region.offset;
   params.x = static_cast<const char*>(call.x);
   params.scales = {static_cast<const uint32_t*>(call.scales), call.scale_stride_token,
                    call.scale_stride_word};
@@ -234,64 +251,43 @@ void Buffer::dispatch(const ep4j_dispatch_call& call, ep4j_dispatch_result& resu
   const bool counted = call.num_topk > 0;
   require(!counted || call.bounded != 0 || call.ticket != 0,
           "a counted dispatch that is not bounded needs a ticket");
-  RegionLayout layout = {row_form(call, routing), config_.num_ranks, local_experts_,
-                         call.capacity_rows};
-  require(counted || layout.rows >= 0, "capacity_rows must not be negative: ", layout.rows);
-  RegionState& region = free_region(call.region, layout);
+  RegionState& state = free_region(call.region);
+  const RegionPlan region = plan_region(call, row_form(call, routing), state.place);
+  require_outputs_received();
   Call bracket(*this, stream);
-  if (region.has_readers) {
-    bracket.wait_for(region.released);
+  require(!bracket.capturing() || call.bounded != 0 || call.ticket == 0,
+          "a dispatch that the host waits for can't be captured in a graph");
+  if (state.has_readers) {
+    bracket.wait_for(state.released);
   }
   if (counted) {
     plan(call, routing, stream);
   }
-  negotiate(call, routing, layout, stream);
-  send(call, routing, layout, stream);
+  negotiate(call, routing, region, stream);
+  send(call, routing, region, stream);
   bracket.finish();
 
-  region.open = true;
-  region.received = false;
-  region.layout = layout;
-  region.handle = call.handle;
+  state.open = true;
+  state.received = false;
+  state.settled = !region.exact && !region.no_place;
+  state.layout = region.layout;
+  state.handle = call.handle;
   if (counted) {
     routing.filled = true;
     handle_records_[static_cast<size_t>(call.handle)] = routing;
   }
-  char* base = window_.get() + layout_.region(call.region);
-  const RowForm& form = layout.form;
-  const bool rank_major = counted && form.rank_major();
-  const bool expert_major = counted && !form.rank_major();
-  result.x = base + layout.x();
-  result.scales = form.scale_words > 0 ? base + layout.scales() : nullptr;
-  result.topk_idx = rank_major ? base + layout.topk_idx() : nullptr;
-  auto floats = [&](bool there, int64_t offset) {
-    return there ? reinterpret_cast<float*>(base + offset) : nullptr;
-  };
-  auto ints = [&](bool there, int64_t offset) {
-    return there ? reinterpret_cast<int32_t*>(base + offset) : nullptr;
-  };
-  result.topk_weights = floats(rank_major, layout.topk_weights());
-  result.source_token = ints(counted, layout.source_token());
-  result.rank_prefix = ints(rank_major, layout.rank_prefix());
-  result.expert_offsets = ints(expert_major, layout.expert_offsets());
-  result.weight = floats(expert_major, layout.weight());
-  result.source_rank = ints(expert_major, layout.source_rank());
-  result.topk_slot = ints(expert_major, layout.topk_slot());
-  result.tokens_per_expert = ints(counted, layout.tokens_per_expert());
-  result.num_received = ints(counted, layout.num_received());
+  describe_result(state, result);
 }
 
 void Buffer::dispatch_receive(int region, int64_t timeout_nanos, cudaStream_t stream) {
   require_connected();
-  require(region >= 0 && region < config_.num_regions, "region must be from 0 to ",
-          config_.num_regions - 1, ": ", region);
-  RegionState& state = regions_[static_cast<size_t>(region)];
+  RegionState& state = region_state(region);
   require(state.open && !state.received,
           "region must hold a dispatch that was not received: ", region);
   ReceiveParams params = {};
   params.view = view(timeout_nanos);
   params.layout = state.layout;
-  params.region_offset = layout_.region(region);
+  params.region_offset = state.place.offset;
   params.region = region;
   params.handle = handle_view(state.handle);
   Call bracket(*this, stream);
@@ -334,9 +330,7 @@ bool Buffer::dispatch_counts(uint64_t ticket, int64_t wait_nanos, ep4j_counts& c
 }
 
 void Buffer::release_region(int region, cudaStream_t stream) {
-  require(region >= 0 && region < config_.num_regions, "region must be from 0 to ",
-          config_.num_regions - 1, ": ", region);
-  RegionState& state = regions_[static_cast<size_t>(region)];
+  RegionState& state = region_state(region);
   require(state.open && state.received, "region must hold a received result: ", region);
   Call bracket(*this, stream);
   if (!bracket.capturing()) {

@@ -75,7 +75,7 @@ bool same_device(const WindowName& own, const WindowName& peer) {
 MappedWindow::MappedWindow(const WindowName& own, const WindowName& peer, int rank) {
   require(peer.abi_version == own.abi_version, "rank ", rank, " must have ABI version ",
           own.abi_version, ": ", peer.abi_version);
-  require(peer.config_digest == own.config_digest && peer.bytes == own.bytes, "rank ", rank,
+  require(peer.config_digest == own.config_digest, "rank ", rank,
           " must have made its buffer with the same configuration");
   if (same_process(own, peer)) {
     if (peer.device != own.device) {

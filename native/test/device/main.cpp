@@ -6,6 +6,7 @@
 #include "world.hpp"
 
 namespace ep4j::test {
+void arena_tests(Suite& suite);
 void conversion_tests(Suite& suite);
 void copy_tests(Suite& suite);
 void fault_tests(Suite& suite);
@@ -46,6 +47,7 @@ int main(int argc, char** argv) {
     round_trip_tests(suite, single);
   }
   if (!soak && !single) {
+    arena_tests(suite);
     conversion_tests(suite);
     environment_tests(suite);
     fault_tests(suite);

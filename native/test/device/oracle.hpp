@@ -40,6 +40,7 @@ struct Case {
   int biases = 0;
   Pattern pattern = Pattern::kRandom;
   int copy_path = EP4J_COPY_AUTO;
+  bool arena = false;  // of four places, see place_bytes()
   int num_sms = 3;
   uint64_t seed = 1;
 

@@ -97,7 +97,8 @@ class RoundTrip {
         want_(want),
         rank_(static_cast<size_t>(end.rank)),
         ticket_(100 + round),
-        handle_(static_cast<int>(round % 2)) {}
+        handle_(static_cast<int>(round % 2)),
+        first_place_(static_cast<int>(round) + end.rank) {}
 
   void run() {
     // Everything is uploaded first: a copy from pageable memory may wait for the device.
@@ -113,6 +114,9 @@ class RoundTrip {
  private:
   void counted(const DeviceInput& input) {
     ep4j_dispatch_call call = dispatch_call(c_, end_.rank, input, 0, handle_, ticket_);
+    if (c_.arena) {
+      place_region(end_, c_, 0, place(0));
+    }
     ep4j_dispatch_result result = issue(call);
     int rows;
     if (c_.bounded) {
@@ -124,6 +128,10 @@ class RoundTrip {
       expect(counts.verdict == EP4J_SENT, "verdict ", counts.verdict, ", origin ", counts.origin);
       expect(per_expert == want_.received[rank_].tokens_per_expert, "host counts differ");
       rows = counts.num_received;
+      if (c_.arena) {
+        expect(result.x == nullptr && result.source_token == nullptr, "no addresses before counts");
+        ok(ep4j_region_settle(end_.buffer, 0, rows, &result), "settling");
+      }
       receive(0);
     }
     expect_same(c_, read_result(end_, c_, result, rows, true), want_.received[rank_], true);
@@ -134,10 +142,20 @@ class RoundTrip {
   }
 
   void cached(const DeviceInput& input) {
-    ep4j_dispatch_call call = cached_call(c_, end_.rank, input, 1, handle_);
-    ep4j_dispatch_result result = issue(call);
-    receive(1);
     const Received& want = want_.cached[rank_];
+    ep4j_dispatch_call call = cached_call(c_, end_.rank, input, 1, handle_);
+    if (c_.arena) {
+      place_region(end_, c_, 1, place(1));
+      call.capacity_rows = c_.bounded ? c_.rows() : want.num_received;
+      call.ticket = ticket_ + 1000;
+    }
+    ep4j_dispatch_result result = issue(call);
+    if (c_.arena) {
+      std::vector<int32_t> unused;
+      ep4j_counts counts = await_counts(end_, c_, call.ticket, unused);
+      expect(counts.verdict == EP4J_SENT, "verdict ", counts.verdict, ", origin ", counts.origin);
+    }
+    receive(1);
     expect_same(c_, read_result(end_, c_, result, want.num_received, false), want, false);
     ok(ep4j_region_release(end_.buffer, 1, end_.stream), "releasing");
   }
@@ -161,16 +179,19 @@ class RoundTrip {
     const bool weights = !weighted;
     ep4j_combine_call call = {};
     call.struct_size = sizeof call;
-    void* place = nullptr;
+    if (c_.arena) {
+      place_output(end_, c_, output, place(2 + output));
+    }
+    void* input = nullptr;
     if (in_place) {
-      ok(ep4j_combine_input(end_.buffer, output, rows, c_.hidden, kTimeoutNanos, &place,
+      ok(ep4j_combine_input(end_.buffer, output, rows, c_.hidden, kTimeoutNanos, &input,
                             end_.stream),
          "combine input");
       end_.sync();
-      ok(cudaMemcpyAsync(place, y.y.data(), 2 * y.y.size(), cudaMemcpyHostToDevice, end_.stream),
+      ok(cudaMemcpyAsync(input, y.y.data(), 2 * y.y.size(), cudaMemcpyHostToDevice, end_.stream),
          "writing y");
     }
-    call.y = in_place ? place : end_.upload(y.y);
+    call.y = in_place ? input : end_.upload(y.y);
     call.topk_weights = weights ? end_.upload(y.weights) : nullptr;
     call.handle = handle_;
     call.output = output;
@@ -204,12 +225,16 @@ class RoundTrip {
     expect_same(c_, got, want, weights);
   }
 
+  // Other places in each round, and on each rank.
+  int place(int what) const { return (what + first_place_) % 4; }
+
   RankEnd& end_;
   const Case& c_;
   const Expected& want_;
   const size_t rank_;
   const uint64_t ticket_;
   const int handle_;
+  const int first_place_;
 };
 
 void round_trip(const Case& c, const std::vector<Expected>& want) {
@@ -315,6 +340,9 @@ void round_trip_tests(Suite& suite, bool single_rank) {
       c.copy_path = path;
       suite.run("round trip: " + c.describe(), [&] { round_trip(c, want); });
     }
+    Case c = original;
+    c.arena = true;
+    suite.run("round trip in an arena: " + c.describe(), [&] { round_trip(c, want); });
   };
   const std::vector<int> both = {EP4J_COPY_AUTO, EP4J_COPY_LOAD_STORE};
   Case single;

@@ -1,5 +1,6 @@
 #include "world.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <exception>
@@ -23,15 +24,14 @@ std::vector<uint32_t> by_column(const std::vector<uint32_t>& rows, size_t words)
   return columns;
 }
 
+int64_t output_bytes(const Case& c) {
+  int64_t bytes = 0;
+  ok(ep4j_output_bytes(c.rows(), c.hidden, c.rank_major() ? c.topk : 1, &bytes),
+     "sizing an output");
+  return bytes;
+}
+
 ep4j_buffer_config config_for(const Case& c, int rank, int regions, int outputs, bool mask) {
-  ep4j_region_form form = {};
-  form.struct_size = sizeof form;
-  form.order = c.order;
-  form.row_bytes = c.row_bytes();
-  form.scale_words = c.wire_scale_words();
-  form.num_topk = c.topk;
-  form.index_bytes = c.index_bytes;
-  form.capacity_rows = c.rows();
   ep4j_buffer_config config = {};
   config.struct_size = sizeof config;
   config.rank = rank;
@@ -45,9 +45,12 @@ ep4j_buffer_config config_for(const Case& c, int rank, int regions, int outputs,
   config.max_handles = 4;
   config.copy_path = c.copy_path;
   config.mask_on_timeout = mask;
-  ok(ep4j_region_bytes(&form, c.ranks, c.experts, &config.region_bytes), "sizing a region");
-  ok(ep4j_output_bytes(c.rows(), c.hidden, c.rank_major() ? c.topk : 1, &config.output_bytes),
-     "sizing an output");
+  if (c.arena) {
+    config.arena_bytes = 4 * place_bytes(c) + 1000 * rank;  // may differ by rank
+  } else {
+    config.region_bytes = region_bytes(c, c.rows());
+    config.output_bytes = output_bytes(c);
+  }
   return config;
 }
 
@@ -189,6 +192,35 @@ void World::run(const std::function<void(RankEnd&)>& body) {
       std::rethrow_exception(failure);
     }
   }
+}
+
+int64_t region_bytes(const Case& c, int64_t rows) {
+  ep4j_region_form form = {};
+  form.struct_size = sizeof form;
+  form.order = c.order;
+  form.row_bytes = c.row_bytes();
+  form.scale_words = c.wire_scale_words();
+  form.num_topk = c.topk;
+  form.index_bytes = c.index_bytes;
+  form.capacity_rows = rows;
+  int64_t bytes = 0;
+  ok(ep4j_region_bytes(&form, c.ranks, c.experts, &bytes), "sizing a region");
+  return bytes;
+}
+
+int64_t place_bytes(const Case& c) {
+  constexpr int64_t kLine = 128;
+  return (std::max(region_bytes(c, c.rows()), output_bytes(c)) + kLine - 1) / kLine * kLine;
+}
+
+void place_region(RankEnd& end, const Case& c, int region, int place) {
+  ok(ep4j_region_place(end.buffer, region, place * place_bytes(c), place_bytes(c)),
+     "placing a region");
+}
+
+void place_output(RankEnd& end, const Case& c, int output, int place) {
+  ok(ep4j_output_place(end.buffer, output, place * place_bytes(c), place_bytes(c)),
+     "placing an output");
 }
 
 DeviceInput upload_input(RankEnd& end, const Case& c, const RankInput& input) {

@@ -117,6 +117,16 @@ class Milestone {
   std::atomic<int> reached_{0};
 };
 
+// Bytes of a region with metadata.
+int64_t region_bytes(const Case& c, int64_t rows);
+
+// Bytes that any region and any output of a case fits in.
+int64_t place_bytes(const Case& c);
+
+// Gives a region or an output one of the arena's four places.
+void place_region(RankEnd& end, const Case& c, int region, int place);
+void place_output(RankEnd& end, const Case& c, int output, int place);
+
 // Tensors of one rank on the device.
 struct DeviceInput {
   void* x;

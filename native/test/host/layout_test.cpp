@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "check.hpp"
+#include "layout/buffer_memory.hpp"
 #include "layout/control_layout.hpp"
 #include "layout/handle_layout.hpp"
 #include "layout/local_layout.hpp"
@@ -113,8 +114,8 @@ void handle(int tokens, int topk, int ranks, int experts) {
                layout.bytes());
 }
 
-void window(int64_t region_bytes, int64_t output_bytes) {
-  WindowLayout layout = {{3, 5, 2, 4}, region_bytes, output_bytes};
+void window(int64_t region_bytes, int64_t output_bytes, int64_t arena_bytes) {
+  WindowLayout layout = {{3, 5, 2, 4}, region_bytes, output_bytes, arena_bytes};
   std::vector<Field> fields = {{"control", 0, layout.control.bytes()}};
   for (int i = 0; i < 2; i++) {
     fields.push_back({join("region ", i), layout.region(i), region_bytes});
@@ -122,7 +123,48 @@ void window(int64_t region_bytes, int64_t output_bytes) {
   for (int i = 0; i < 4; i++) {
     fields.push_back({join("output ", i), layout.output(i), output_bytes});
   }
+  fields.push_back({"arena", layout.arena(), arena_bytes});
   expect_cover(fields, layout.bytes());
+}
+
+// rows_in() is the last number of rows whose region is no larger than the place.
+void rows_of_places(const RowForm& form, int64_t most) {
+  const RegionLayout layout = {form, 3, 5, most};
+  for (int64_t bytes = 0; bytes < layout.bytes() + 4 * kLineBytes; bytes += 61) {
+    int64_t want = -1;
+    for (int64_t rows = 0; rows <= most && layout.with_rows(rows).bytes() <= bytes; rows++) {
+      want = rows;
+    }
+    expect(layout.rows_in(bytes) == want, bytes, " bytes hold ", layout.rows_in(bytes), " and not ",
+           want);
+  }
+}
+
+// The sum of what a configuration's layouts take, spelled out.
+void memory(int64_t region_bytes, int64_t output_bytes, int64_t arena_bytes) {
+  ep4j_buffer_config config = {};
+  config.num_ranks = 4;
+  config.num_experts = 40;
+  config.max_tokens = 100;
+  config.max_topk = 6;
+  config.num_regions = 3;
+  config.num_outputs = 2;
+  config.max_handles = 7;
+  config.region_bytes = region_bytes;
+  config.output_bytes = output_bytes;
+  config.arena_bytes = arena_bytes;
+  const BufferMemory bytes(config);
+  const WindowLayout window = {{4, 10, 3, 2}, region_bytes, output_bytes, arena_bytes};
+  expect(bytes.window.bytes() == window.bytes(), "window of ", bytes.window.bytes());
+  expect(bytes.control_bytes() + bytes.dispatch_bytes() + bytes.combine_bytes() == window.bytes(),
+         "the window's parts are all of it");
+  expect(bytes.dispatch_bytes() == 3 * lines(region_bytes) + lines(arena_bytes), "regions of ",
+         bytes.dispatch_bytes());
+  expect(bytes.combine_bytes() == 2 * lines(output_bytes), "outputs of ", bytes.combine_bytes());
+  expect(bytes.handle_bytes() == 7 * HandleLayout{100, 6, 4, 10}.bytes(), "handles of ",
+         bytes.handle_bytes());
+  expect(bytes.local.bytes() == LocalLayout{40}.bytes(), "state of ", bytes.local.bytes());
+  expect(bytes.pinned.bytes() == PinnedLayout{10}.bytes(), "pinned ", bytes.pinned.bytes());
 }
 
 }  // namespace
@@ -159,9 +201,21 @@ void layout_tests(Suite& suite) {
     expect(layout.scales() == int64_t{14336} << 20, "scales at ", layout.scales());
   });
   suite.run("window layout covers its bytes", [] {
-    window(0, 0);
-    window(1000, 1);
-    window(int64_t{5} << 30, int64_t{3} << 30);
+    window(0, 0, 0);
+    window(1000, 1, 0);
+    window(int64_t{5} << 30, int64_t{3} << 30, 0);
+    window(0, 0, (int64_t{9} << 30) + 1);
+  });
+  suite.run("a buffer's memory is that of its layouts", [] {
+    memory(1000, 70, 0);
+    memory(int64_t{7} << 30, int64_t{5} << 30, 0);
+    memory(0, 0, 1000001);
+  });
+  suite.run("a place holds as many rows as their region has bytes", [] {
+    rows_of_places({EP4J_RANK_MAJOR, 528, 3, 6, 8}, 20);
+    rows_of_places({EP4J_EXPERT_MAJOR, 16, 0, 6, 4}, 40);
+    rows_of_places({EP4J_RANK_MAJOR, 16, 0, 0, 0}, 30);
+    rows_of_places({EP4J_RANK_MAJOR, 16, 0, 0, 0}, 0);
   });
   suite.run("output layout covers its bytes", [] {
     for (int weights : {0, 1, 8}) {

@@ -17,6 +17,7 @@ int main(void) {
   ep4j_status status;
   ep4j_region_form form;
   ep4j_buffer_config config;
+  ep4j_buffer_memory memory;
   ep4j_buffer* buffer = NULL;
 
   expect(ep4j_abi_version() == EP4J_ABI_VERSION, "library and header have one ABI version");
@@ -33,6 +34,28 @@ int main(void) {
   } else {
     expect(status == EP4J_OK && count > 0, "there is a device");
   }
+
+  memset(&config, 0, sizeof config);
+  memset(&memory, 0, sizeof memory);
+  config.struct_size = sizeof config;
+  memory.struct_size = sizeof memory;
+  config.num_ranks = 2;
+  config.num_experts = 8;
+  config.max_tokens = 16;
+  config.max_topk = 2;
+  config.max_row_bytes = 128;
+  config.num_regions = 2;
+  config.num_outputs = 2;
+  config.max_handles = 4;
+  config.region_bytes = 1280;
+  config.output_bytes = 640;
+  expect(ep4j_buffer_bytes(&config, &memory) == EP4J_OK && memory.dispatch_bytes == 2560 &&
+             memory.combine_bytes == 1280 && memory.control_bytes > 0 &&
+             memory.private_bytes > 0 && memory.pinned_bytes > 0,
+         "a buffer's bytes need no device");
+  config.num_experts = 7;
+  expect(ep4j_buffer_bytes(&config, &memory) == EP4J_INVALID_ARGUMENT,
+         "nor does the refusal of a bad configuration");
 
   memset(&form, 0, sizeof form);
   form.struct_size = sizeof form - 1;

@@ -2,6 +2,7 @@
 //
 //   kernel           grid     thread p   waits for              publishes
 //   await_readers    1 warp   rank p     read, of the output    CallMessage, if a combine has begun
+//                                        or of all in an arena
 //   combine_publish  1 warp   rank p                            CallMessage, ReadyMessage
 //   await_outputs    1 warp   rank p     ready, of this epoch   (PullPlan)
 //
@@ -17,6 +18,7 @@
 
 #include "device/load_kernels.cuh"
 #include "device/sync/call_agreement.cuh"
+#include "kernels/normal/readers.cuh"
 
 namespace ep4j {
 namespace {
@@ -45,9 +47,7 @@ __global__ void __launch_bounds__(kWarpLanes)
         if (in_combine && look_at_call(view, call, words, peer, called) == Look::kMismatch) {
           return Look::kMismatch;
         }
-        seen = ptx::load_acquire_system(
-            view.own<uint64_t>(view.control.read(params.output, peer)));
-        return seen >= epoch ? Look::kThere : Look::kNotYet;
+        return look_at_reader(view, params.outputs, peer, seen);
       });
 }
 

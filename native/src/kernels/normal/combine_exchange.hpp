@@ -11,7 +11,8 @@ struct ReadersParams {
   RankView view;
   CallWords words;            // of the combine that waits, but for the handle
   const uint64_t* handle_id;  // null: no combine has begun
-  int32_t output;
+  int32_t output;    // that will be written
+  uint32_t outputs;  // bit o: output o must have been read everywhere
 };
 
 struct PublishParams {

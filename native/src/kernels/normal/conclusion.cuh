@@ -29,8 +29,7 @@ __device__ inline Destination destination_of(const NegotiateParams& params,
   if ((shared.answered >> rank & 1) == 0 || grant->verdict != EP4J_SENT) {
     return to;
   }
-  RegionLayout layout = params.layout;
-  layout.rows = grant->capacity_rows;
+  const RegionLayout layout = params.layout.with_rows(grant->capacity_rows);
   char* region = view.at<char>(rank, grant->region_offset);
   to.x = region + layout.x();
   to.scales = region + layout.scales();
@@ -46,27 +45,41 @@ __device__ inline Destination destination_of(const NegotiateParams& params,
   return to;
 }
 
-// What this rank receives, in its region and its handle; all zero for a call that was dropped.
+// What this rank receives, in its region; all zero for a call that was dropped.
+__device__ inline void record_counts(const NegotiateParams& params, const Negotiation& shared,
+                                     const ExpertTable& table, bool sent) {
+  const RankView& view = params.view;
+  const RegionLayout layout = params.layout.with_rows(shared.region_rows);
+  const bool rank_major = layout.form.rank_major();
+  char* region = view.own<char>(params.region_offset);
+  int32_t* prefix = reinterpret_cast<int32_t*>(region + layout.rank_prefix());
+  int32_t* offsets = reinterpret_cast<int32_t*>(region + layout.expert_offsets());
+  int32_t* per_expert = reinterpret_cast<int32_t*>(region + layout.tokens_per_expert());
+  for (int i = threadIdx.x; i < view.num_ranks; i += kNegotiateThreads) {
+    prefix[i] = sent && rank_major ? shared.base[i] + shared.rows[i] : 0;
+  }
+  for (int i = threadIdx.x; i <= view.local_experts; i += kNegotiateThreads) {
+    offsets[i] = sent && !rank_major ? static_cast<int32_t>(table.offset[i]) : 0;
+    if (i < view.local_experts) {
+      int64_t aligned = aligned_rows(table.real[i], params.alignment);
+      per_expert[i] = sent ? static_cast<int32_t>(rank_major ? aligned : table.real[i]) : 0;
+    }
+  }
+  if (threadIdx.x == 0) {
+    *reinterpret_cast<int32_t*>(region + layout.num_received()) =
+        sent ? static_cast<int32_t>(shared.needed) : 0;
+  }
+}
+
+// What this rank receives, in its handle; all zero for a call that was dropped.
 __device__ inline void record_result(const NegotiateParams& params, const Negotiation& shared,
                                      const ExpertTable& table, int32_t verdict) {
   const RankView& view = params.view;
   const bool sent = verdict == EP4J_SENT;
   const bool rank_major = params.layout.form.rank_major();
-  char* region = view.own<char>(params.region_offset);
-  int32_t* prefix = reinterpret_cast<int32_t*>(region + params.layout.rank_prefix());
-  int32_t* offsets = reinterpret_cast<int32_t*>(region + params.layout.expert_offsets());
-  int32_t* per_expert = reinterpret_cast<int32_t*>(region + params.layout.tokens_per_expert());
-  for (int i = threadIdx.x; i < view.num_ranks; i += kNegotiateThreads) {
-    prefix[i] = sent && rank_major ? shared.base[i] + shared.rows[i] : 0;
-  }
   for (int i = threadIdx.x; i <= view.local_experts; i += kNegotiateThreads) {
-    int32_t offset = sent && !rank_major ? static_cast<int32_t>(table.offset[i]) : 0;
-    offsets[i] = offset;
-    params.handle.expert_offsets[i] = offset;
-    if (i < view.local_experts) {
-      int64_t aligned = aligned_rows(table.real[i], params.alignment);
-      per_expert[i] = sent ? static_cast<int32_t>(rank_major ? aligned : table.real[i]) : 0;
-    }
+    params.handle.expert_offsets[i] =
+        sent && !rank_major ? static_cast<int32_t>(table.offset[i]) : 0;
   }
   for (int i = threadIdx.x; i < view.num_ranks; i += kNegotiateThreads) {
     params.handle.received_rows[i] = sent ? rows_from(view, shared, i) : 0;
@@ -80,9 +93,7 @@ __device__ inline void record_result(const NegotiateParams& params, const Negoti
     params.handle.source_count[i] = 0;
   }
   if (threadIdx.x == 0) {
-    int32_t received = sent ? static_cast<int32_t>(shared.needed) : 0;
-    *reinterpret_cast<int32_t*>(region + params.layout.num_received()) = received;
-    *params.handle.num_received = received;
+    *params.handle.num_received = sent ? static_cast<int32_t>(shared.needed) : 0;
     *params.handle.id = shared.epoch;
   }
 }
@@ -94,15 +105,15 @@ __device__ inline void tell_host(const NegotiateParams& params, const Negotiatio
   HostCounts* counts = view.host_counts;
   int32_t* per_expert =
       reinterpret_cast<int32_t*>(reinterpret_cast<char*>(counts) + kHostCountsPerExpert);
-  for (int i = threadIdx.x; verdict == EP4J_SENT && i < view.local_experts;
-       i += kNegotiateThreads) {
+  const bool counted = verdict == EP4J_SENT && params.counted != 0;
+  for (int i = threadIdx.x; counted && i < view.local_experts; i += kNegotiateThreads) {
     int64_t aligned = aligned_rows(table.real[i], params.alignment);
     per_expert[i] = params.layout.form.rank_major() ? static_cast<int32_t>(aligned) : table.real[i];
   }
   __syncthreads();
   if (threadIdx.x == 0) {
     counts->verdict = verdict;
-    counts->num_received = verdict == EP4J_SENT ? static_cast<int32_t>(shared.needed) : 0;
+    counts->num_received = counted ? static_cast<int32_t>(shared.needed) : 0;
     if (verdict == EP4J_OVERFLOW || verdict == EP4J_REFUSED) {
       const GrantMessage* denial = grant_of(view, shared, shared.denier);
       counts->origin = verdict == EP4J_REFUSED ? denial->origin : shared.denier;
@@ -179,19 +190,26 @@ __device__ inline void conclude(const NegotiateParams& params, Negotiation& shar
           reinterpret_cast<const int32_t*>(grant + kGrantExpertBase)[i % view.local_experts];
     }
     record_result(params, shared, table, verdict);
-    if (params.ticket != 0) {
-      tell_host(params, shared, table, verdict);
+    // Not where peers may still read what lies there: the wait for them was given up.
+    if (params.no_place == 0 && (params.outputs == 0 || shared.gave_up == 0)) {
+      record_counts(params, shared, table, verdict == EP4J_SENT);
     }
   }
   if (verdict == EP4J_SENT) {
     count_sent(params, shared);
   }
+  if (params.ticket != 0) {
+    tell_host(params, shared, table, verdict);
+  }
   if (threadIdx.x == 0) {
-    if (params.bounded != 0 && (verdict == EP4J_OVERFLOW || verdict == EP4J_REFUSED)) {
+    // A host that had no place for the region knows by itself.
+    if (params.bounded != 0 && params.no_place == 0 &&
+        (verdict == EP4J_OVERFLOW || verdict == EP4J_REFUSED)) {
       report_drop(params, shared, verdict);
     }
     state.send.epoch = shared.epoch;
     state.send.verdict = verdict;
+    state.send.region_rows = params.no_place == 0 ? shared.region_rows : 0;
     state.send.num_received = verdict == EP4J_SENT ? *params.handle.num_received : 0;
     state.regions[params.region] = {shared.epoch, granted_others ? shared.sources : 0, verdict, 0};
     state.epoch = shared.epoch;

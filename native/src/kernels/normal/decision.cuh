@@ -41,6 +41,18 @@ __device__ inline void place_groups(const NegotiateParams& params, Negotiation& 
   }
 }
 
+// One thread: whether there is room for the rows that come.
+__device__ inline void find_room(const NegotiateParams& params, Negotiation& shared) {
+  if (params.no_place != 0) {
+    shared.needed = max(shared.needed, params.layout.rows);
+    shared.verdict = EP4J_OVERFLOW;
+  } else if (shared.needed > params.capacity_rows) {
+    shared.verdict = EP4J_OVERFLOW;
+  } else if (params.exact != 0) {
+    shared.region_rows = shared.needed;
+  }
+}
+
 // Warp 0: what this rank says to its sources.
 __device__ inline void judge(const NegotiateParams& params, Negotiation& shared) {
   const int source = lane_index();
@@ -52,8 +64,8 @@ __device__ inline void judge(const NegotiateParams& params, Negotiation& shared)
     if (refusals != 0) {
       shared.verdict = EP4J_REFUSED;
       shared.refuser = __ffs(static_cast<int>(refusals)) - 1;
-    } else if (shared.needed > params.layout.rows) {
-      shared.verdict = EP4J_OVERFLOW;
+    } else {
+      find_room(params, shared);
     }
   }
 }

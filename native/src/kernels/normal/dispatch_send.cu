@@ -28,6 +28,7 @@ struct SharedStorage {
   Destination destinations[kMaxRanks];
   int32_t verdict;
   int32_t num_received;
+  int64_t region_rows;
 };
 
 __device__ void load_plan(const SendParams& params, SharedStorage& shared) {
@@ -38,6 +39,7 @@ __device__ void load_plan(const SendParams& params, SharedStorage& shared) {
   if (threadIdx.x == 0) {
     shared.verdict = plan.verdict;
     shared.num_received = plan.num_received;
+    shared.region_rows = plan.region_rows;
   }
   __syncthreads();
 }
@@ -95,7 +97,7 @@ __global__ void __launch_bounds__(kMaxSendThreads, 1)
   } else {
     forget_rows(params);
   }
-  Padding(params, shared.num_received).fill();
+  Padding(params, shared.region_rows, shared.num_received).fill();
   if (is_last_block(*params.view.state)) {
     publish_arrivals(params, shared);
   }

@@ -19,7 +19,7 @@ struct ScaleSource {
 
 struct SendParams {
   RankView view;
-  RegionLayout layout;    // of this rank's region; its form is every region's
+  RegionLayout layout;    // of this rank's region, but for its rows; its form is every region's
   int64_t region_offset;  // in this rank's window
   const char* x;          // [num_tokens, source_row_bytes]
   ScaleSource scales;

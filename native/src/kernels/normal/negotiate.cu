@@ -12,6 +12,7 @@
 //   await_counts    warp 0, lane p         counts
 //   decide          all                                (the handle's receive plan)
 //   await_late      warp 0, lane p         arrived, of a masked source of the region's last result
+//   await_readers   warp 0, lane p         read, of outputs whose memory the region may have got
 //   publish_grants  a warp per peer                    GrantMessage
 //   await_grants    warp 0, lane p         grants
 //   conclude        all                                SendPlan, result counts, HostCounts
@@ -24,6 +25,7 @@
 #include "device/sync/call_agreement.cuh"
 #include "kernels/normal/conclusion.cuh"
 #include "kernels/normal/decision.cuh"
+#include "kernels/normal/readers.cuh"
 
 namespace ep4j {
 namespace {
@@ -47,6 +49,10 @@ __device__ void enter_call(const NegotiateParams& params, Negotiation& shared) {
   shared.gave_up = has_failed(params.view, shared.epoch);
   shared.verdict = EP4J_SENT;
   shared.needed = 0;
+  shared.region_rows = params.layout.rows;
+  if (params.counted == 0) {
+    find_room(params, shared);
+  }
 }
 
 __device__ void publish_counts(const NegotiateParams& params, const Negotiation& shared) {
@@ -163,10 +169,10 @@ __device__ void publish_grants(const NegotiateParams& params, const Negotiation&
       grant.record->verdict = shared.verdict;
       grant.record->region = params.region;
       grant.record->region_offset = params.region_offset;
-      grant.record->capacity_rows = params.layout.rows;
+      grant.record->capacity_rows = shared.region_rows;
       grant.record->base = params.counted != 0 ? shared.base[source] : 0;
       grant.record->needed = shared.needed;
-      grant.record->capacity = params.layout.rows;
+      grant.record->capacity = params.capacity_rows;
       if (shared.verdict == EP4J_REFUSED) {
         grant.record->refusal =
             reinterpret_cast<const CountsMessage*>(counts_of(view, shared, shared.refuser))
@@ -190,6 +196,20 @@ __device__ void await_grants(const NegotiateParams& params, const PeerWait& wait
   if (lane_index() == 0) {
     shared.gave_up = outcome.gave_up;
     shared.answered = outcome.arrived;
+  }
+}
+
+// Warp 0. In an arena a region's place may be one that outputs had: it is granted when they have
+// been read. Every rank has received its combines before it entered this call, so they will be.
+__device__ void await_readers(const NegotiateParams& params, const PeerWait& wait,
+                              Negotiation& shared) {
+  const RankView& view = params.view;
+  WaitSite site = {EP4J_STAGE_READERS, params.region, shared.epoch, shared.epoch};
+  WaitOutcome outcome = wait.await(site, all_ranks(view), [&](uint64_t& seen) {
+    return look_at_reader(view, params.outputs, lane_index(), seen);
+  });
+  if (lane_index() == 0) {
+    shared.gave_up = outcome.gave_up;
   }
 }
 
@@ -226,6 +246,12 @@ __global__ void __launch_bounds__(kNegotiateThreads, 1)
     if (params.view.state->regions[params.region].late != 0) {
       if (warp_index() == 0) {
         await_late_writers(params, wait, shared);
+      }
+      on = goes_on(shared);
+    }
+    if (on && params.outputs != 0) {
+      if (warp_index() == 0) {
+        await_readers(params, wait, shared);
       }
       on = goes_on(shared);
     }

@@ -14,7 +14,11 @@ struct NegotiateParams {
   CallWords words;        // but for the handle of a cached call, which the device knows
   RegionLayout layout;    // of this rank's region
   int64_t region_offset;  // in this rank's window
+  int64_t capacity_rows;  // that it can take; less than the layout's only without a place
   int32_t region;
+  int32_t exact;     // 1: the region gets as many rows as come, the layout's at most
+  int32_t no_place;  // 1: the region has no place for its layout, nobody may send
+  uint32_t outputs;  // bit o: nobody is let in before output o has been read everywhere
   int32_t counted;  // 0: cached, the handle says where rows go
   int32_t bounded;
   int32_t alignment;

@@ -18,6 +18,7 @@ struct Negotiation {
   uint32_t sources;   // whose counts came; cached: that are not masked
   uint32_t answered;  // destinations that granted or denied
   int64_t needed;
+  int64_t region_rows;  // of the layout of this rank's region
   int32_t denier;           // rank that denied, after conclude
   int32_t refuser;          // source whose routing is refused
   int32_t rows[kMaxRanks];  // rank-major: of each source

@@ -10,20 +10,24 @@ namespace ep4j {
 
 class Padding {
  public:
-  __device__ Padding(const SendParams& params, int num_received)
+  __device__ Padding(const SendParams& params, int64_t region_rows, int num_received)
       : params_(params),
+        layout_(params.layout.with_rows(region_rows)),
         region_(params.view.own<char>(params.region_offset)),
         num_received_(num_received) {}
 
   // All warps of the grid share the rows.
   __device__ void fill() const {
+    if (layout_.rows == 0) {
+      return;
+    }
     const int warp = static_cast<int>(blockIdx.x) * params_.shape.warps + warp_index();
     const int step = static_cast<int>(gridDim.x) * params_.shape.warps;
     if (!params_.layout.form.rank_major()) {
       fill_groups(warp, step);
     }
     if (params_.bounded != 0) {
-      for (int64_t row = num_received_ + warp; row < params_.layout.rows; row += step) {
+      for (int64_t row = num_received_ + warp; row < layout_.rows; row += step) {
         mark(row);
       }
     }
@@ -49,7 +53,7 @@ class Padding {
   }
 
   __device__ void mark(int64_t row) const {
-    const RegionLayout& layout = params_.layout;
+    const RegionLayout& layout = layout_;
     if (!layout.form.has_metadata()) {
       return;
     }
@@ -74,7 +78,7 @@ class Padding {
   }
 
   __device__ void clear(int64_t row) const {
-    const RegionLayout& layout = params_.layout;
+    const RegionLayout& layout = layout_;
     uint4* x = reinterpret_cast<uint4*>(region_ + layout.x() + row * layout.form.row_bytes);
     for (int i = lane_index(); i < layout.form.row_bytes / kVectorBytes; i += kWarpLanes) {
       x[i] = uint4{0, 0, 0, 0};
@@ -91,6 +95,7 @@ class Padding {
   }
 
   const SendParams& params_;
+  const RegionLayout layout_;
   char* region_;
   int64_t num_received_;
 };

@@ -227,7 +227,19 @@ public final class BufferOptions {
 
   /**
    * One arena instead of fixed normal-mode regions: each result and each set of expert outputs
-   * takes the bytes that it needs, so that as many are open as memory allows (at most 64 of each).
+   * takes the bytes that it needs, so that as many are open as memory allows (at most 64 of each;
+   * on CUDA at most 16 inputs of combines handed out). What is different from fixed regions:
+   *
+   * <ul>
+   *   <li>A combine whose {@code receive()} was left open is received by the next call that needs
+   *       memory: any combine, and on CUDA any dispatch.
+   *   <li>A cached dispatch waits on the host until every rank has said whether it has room, and
+   *       throws {@link io.github.deepep4j.error.EpCapacityException} on all ranks if one has none.
+   *       On CUDA only bounded dispatches and combines can be captured in a graph.
+   *   <li>On CUDA an exact dispatch is placed in the largest free range, since its rows are not
+   *       known when it is called, and then shrinks to its rows; everything else takes the first
+   *       range that holds it.
+   * </ul>
    *
    * @param bytes ≥ 1; may differ between ranks
    * @return changed options

@@ -15,11 +15,11 @@ import io.github.deepep4j.fixtures.RoutingShape;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
-import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
 
 /** Regions of exact size from one arena that is nearly full. */
-@Tag("arena")
 class ArenaTest {
   private static final int NUM_RANKS = 3;
   private static final int HIDDEN = 264;
@@ -129,5 +129,50 @@ class ArenaTest {
             end.dispatchAndCheck(round).close();
           }
         });
+  }
+
+  /** A training step: every layer's result lives from forward to backward, without a copy. */
+  @Test
+  void shouldKeepAStepsResultsOpen_whenLayersGoForwardAndBackward() {
+    int layers = 6;
+    long resultBytes = ROWS * ROW_BYTES + ROWS * 100 + 2048;
+    CombineRound combine = new CombineRound(round, CombineRound.Form.plain(), HIDDEN, random);
+    CombineRound inPlace =
+        new CombineRound(
+            round, CombineRound.Form.plain().inPlace().withWeightsBack(), HIDDEN, random);
+    RankEnd.run(
+        NUM_RANKS,
+        options.arenaBytes(layers * resultBytes + 2 * ROWS * ROW_BYTES),
+        end -> {
+          for (int step = 0; step < 2; step++) {
+            try (HostTensors memory = new HostTensors()) {
+              List<DispatchResult> open = new ArrayList<>();
+              for (int layer = 0; layer < layers; layer++) {
+                open.add(end.dispatch(round, memory));
+                end.combineAndCheck(combine, open.get(layer).handle());
+              }
+              for (int layer = layers - 1; layer >= 0; layer--) {
+                DispatchResult forward = open.get(layer);
+                try (DispatchHandle handle = forward.handle();
+                    DispatchResult gradient =
+                        end.dispatchCached(round, round.payload, handle, memory)) {
+                  end.checkCached(round, round.payload, gradient);
+                  end.check(round, forward);
+                  forward.close();
+                  end.combineAndCheck(inPlace, handle);
+                }
+              }
+            }
+          }
+        });
+  }
+
+  @ParameterizedTest(name = "ep.seed={0}")
+  @MethodSource("io.github.deepep4j.fixtures.Seeds#few")
+  void shouldGiveTheSameRows_whenEveryFormHasItsPlaceInAnArena(long seed) {
+    int numRanks = 4;
+    BufferOptions wide = MixedForms.options(8, 128).arenaBytes(32 << 20);
+    MixedForms rounds = new MixedForms(new SplittableRandom(seed), numRanks, wide, 12);
+    RankEnd.run(numRanks, wide, end -> rounds.run(end.buffer, end.rank));
   }
 }

@@ -16,6 +16,7 @@ import io.github.deepep4j.fixtures.Inputs;
 import io.github.deepep4j.fixtures.LowLatencyRank;
 import io.github.deepep4j.fixtures.LowLatencyRound;
 import io.github.deepep4j.fixtures.RoutingShape;
+import io.github.deepep4j.fixtures.TestDevice;
 import io.github.deepep4j.group.LocalGroup;
 import io.github.deepep4j.group.ProcessGroup;
 import io.github.deepep4j.internal.memory.OffHeap;
@@ -28,9 +29,10 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /**
- * A thousand rounds on one buffer of eight ranks: every form of both modes in any order, up to
- * three results of each kind open, received and closed by each rank in an order of its own. Every
- * row of every result is compared with the oracle, and memory stops growing.
+ * A thousand rounds on one buffer of eight ranks: every form of both modes (of one, on a backend
+ * that has no other) in any order, up to three results of each kind open, received and closed by
+ * each rank in an order of its own. Every row of every result is compared with the oracle, and
+ * memory stops growing.
  */
 class SoakTest {
   private static final int NUM_RANKS = 8;
@@ -125,17 +127,21 @@ class SoakTest {
   void shouldStayRightAndStopGrowing_whenAThousandRoundsAreMixed(long seed) {
     Script script = new Script(new SplittableRandom(seed));
     BufferOptions options =
-        BufferOptions.of(NUM_EXPERTS, HIDDEN, CAPACITY_TOKENS)
-            .maxTopk(NUM_TOPK)
-            .maxScalesPerRow(8)
-            .expertMajor()
-            .maxExpertAlignment(Scenarios.MOST_ALIGNMENT)
-            .lowLatency()
-            .normalRegions(REGIONS)
-            .lowLatencyRegions(REGIONS);
+        TestDevice.withLowLatency(
+            BufferOptions.of(NUM_EXPERTS, HIDDEN, CAPACITY_TOKENS)
+                .maxTopk(NUM_TOPK)
+                .maxScalesPerRow(8)
+                .expertMajor()
+                .maxExpertAlignment(Scenarios.MOST_ALIGNMENT)
+                .normalRegions(REGIONS)
+                .lowLatencyRegions(REGIONS));
     LocalGroup.run(
         NUM_RANKS,
-        group -> RankEnd.run(group, options, end -> new Walk(group, end, script, seed).run()));
+        group ->
+            RankEnd.run(
+                group,
+                options,
+                end -> new Walk(group, end, script, seed, options.isLowLatency()).run()));
     assertThat(Arrays.stream(script.liveAllocations).max().orElseThrow())
         .as("blocks after each hundred rounds: %s", Arrays.toString(script.liveAllocations))
         .isLessThanOrEqualTo(script.liveAllocations[0] + NUM_RANKS * IDLE_BLOCKS);
@@ -158,7 +164,11 @@ class SoakTest {
 
     private final List<Open> open = new ArrayList<>();
 
-    Walk(ProcessGroup group, RankEnd end, Script script, long seed) {
+    /** Whether the mix has low-latency rounds; normal ones in their place where it has not. */
+    private final boolean withLowLatency;
+
+    Walk(ProcessGroup group, RankEnd end, Script script, long seed, boolean withLowLatency) {
+      this.withLowLatency = withLowLatency;
       this.group = group;
       this.end = end;
       this.script = script;
@@ -173,7 +183,13 @@ class SoakTest {
         switch (common.nextInt(5)) {
           case 0, 1 -> normal(index);
           case 2 -> cached(index);
-          default -> lowLatency(index);
+          default -> {
+            if (withLowLatency) {
+              lowLatency(index);
+            } else {
+              normal(index);
+            }
+          }
         }
         while (!open.isEmpty() && own.nextInt(3) > 0) {
           finish(own.nextInt(open.size()));

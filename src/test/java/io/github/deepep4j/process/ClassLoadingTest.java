@@ -24,11 +24,29 @@ final class ClassLoadingTest {
         .noneMatch(line -> line.startsWith("io.github.deepep4j.internal.cuda.binding."));
   }
 
+  /** Without natives on the class path the choice does not even start JavaCPP's loader. */
+  @Test
+  void shouldLoadNoJavaCppClass_whenTheChoiceFindsNoNatives()
+      throws IOException, InterruptedException {
+    List<String> log = classesLoaded(List.of(), "availability");
+    if (hasNatives()) {
+      assertThat(log).anyMatch(line -> line.startsWith("org.bytedeco.javacpp.Loader "));
+    } else {
+      assertThat(log).noneMatch(line -> line.contains("org.bytedeco"));
+    }
+  }
+
   /** The choice looks for the native library through JavaCPP, which knows no class of CUDA. */
   @Test
   void shouldLoadNoCudaClass_whenTheChoiceIsAutomatic() throws IOException, InterruptedException {
     assertThat(classesLoaded(List.of(), "availability"))
         .noneMatch(line -> line.contains("org.bytedeco.cuda"));
+  }
+
+  private static boolean hasNatives() {
+    return ClassLoadingTest.class.getResource(
+            "/io/github/deepep4j/internal/cuda/binding/linux-x86_64/libjniep4j.so")
+        != null;
   }
 
   /** The class loading log of a JVM that runs every part of the CPU path. */

@@ -23,8 +23,8 @@ record CommandLine(
       """
       scripts/bench.sh, or ./run bench in a bundle: [--quick | --smoke] [option...]
         --backend NAME     cpu or cuda (scripts/bench.sh: cpu; a bundle: cuda)
-        --quick            the main cases: at most 3 minutes on 2 cores, about 2 on a GPU; without it all cases, about
-                           half an hour on the CPU, 5 minutes on a GPU
+        --quick            the main cases: at most 3 minutes on 2 cores, 1 on a GPU; without it all cases, about
+                           half an hour on the CPU, 3 minutes on a GPU
         --smoke            some seconds: whether the harness works; its numbers mean nothing
         --only REGEX       only cases whose line in the table contains a match, such as 'combine.*scalar'
         --ranks, --tokens, --hidden, --topk, --experts, --sms, --devices LIST

@@ -6,10 +6,7 @@ import org.openjdk.jmh.annotations.Param;
 
 /** Dispatch in normal mode, until the rows are there. */
 public class NormalDispatch extends Normal {
-  /**
-   * {@code cached} over a handle; with routing, {@code exact}, which waits for the counts on the
-   * host, or {@code bounded}, which doesn't.
-   */
+  /** {@code cached} over a handle, {@code exact} with routing and counts. */
   @Param("cached")
   public String routing = "";
 
@@ -24,18 +21,11 @@ public class NormalDispatch extends Normal {
         routes,
         group,
         new NormalRank.Dispatch.Form(
-            expertMajor(), counting(), Choice.of("memory", memory, "borrowed", "owned")));
+            expertMajor(), cached(), Choice.of("memory", memory, "borrowed", "owned")));
   }
 
-  private NormalRank.Dispatch.Counting counting() {
-    return switch (routing) {
-      case "cached" -> NormalRank.Dispatch.Counting.CACHED;
-      case "exact" -> NormalRank.Dispatch.Counting.EXACT;
-      case "bounded" -> NormalRank.Dispatch.Counting.BOUNDED;
-      default ->
-          throw new IllegalArgumentException(
-              "routing must be cached, exact or bounded: " + routing);
-    };
+  private boolean cached() {
+    return Choice.of("routing", routing, "exact", "cached");
   }
 
   @Override
@@ -45,7 +35,7 @@ public class NormalDispatch extends Normal {
 
   @Override
   boolean waitsOnHost() {
-    return counting() == NormalRank.Dispatch.Counting.EXACT;
+    return !cached();
   }
 
   /** One dispatch of all ranks. */

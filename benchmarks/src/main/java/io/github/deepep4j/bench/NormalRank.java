@@ -59,7 +59,7 @@ abstract class NormalRank extends RankWork {
 
   /** Dispatch in its forms. */
   static final class Dispatch extends NormalRank {
-    private final Counting counting;
+    private final boolean cached;
     private final DispatchOptions options;
     private final Tensor ownRows;
     private final Tensor ownScales;
@@ -67,44 +67,32 @@ abstract class NormalRank extends RankWork {
 
     Dispatch(Workload load, Routing routing, ProcessGroup group, Form form) {
       super(load, routing, group, form.expertMajor());
-      this.counting = form.counting();
+      this.cached = form.cached();
       long count = form.owned() ? rows.count() : 0;
       DType dtype = load.dtype() == Workload.Wire.BF16 ? DType.BF16 : DType.FP8_E4M3;
       ownRows = allocate(dtype, count, load.hidden());
       ownScales = allocate(DType.FLOAT32, count, load.scaleWords());
-      DispatchOptions plain =
-          counting == Counting.BOUNDED
-              ? dispatchOptions.maxReceivedTokens(rows.count())
-              : dispatchOptions;
       options =
           !form.owned()
-              ? plain
-              : load.scaleWords() == 0 ? plain.into(ownRows) : plain.into(ownRows, ownScales);
-    }
-
-    /** Where the number of rows comes from. */
-    enum Counting {
-      /** From the handle of an earlier dispatch. */
-      CACHED,
-      /** From the routing; the host waits for it. */
-      EXACT,
-      /** From the routing; the host knows a bound and doesn't wait. */
-      BOUNDED
+              ? dispatchOptions
+              : load.scaleWords() == 0
+                  ? dispatchOptions.into(ownRows)
+                  : dispatchOptions.into(ownRows, ownScales);
     }
 
     /**
      * How rows are dispatched.
      *
      * @param expertMajor rows by expert, one for each; else by source, one for each rank
-     * @param counting where the number of rows comes from
+     * @param cached over the handle of an earlier dispatch; else with routing, counted
      * @param owned copied to the caller's tensor; else borrowed
      */
-    record Form(boolean expertMajor, Counting counting, boolean owned) {}
+    record Form(boolean expertMajor, boolean cached, boolean owned) {}
 
     @Override
     void issue() {
       result =
-          counting == Counting.CACHED
+          cached
               ? buffer.dispatch(x, handle(), options)
               : buffer.dispatch(x, topkIdx, topkWeights, options);
     }
@@ -120,7 +108,7 @@ abstract class NormalRank extends RankWork {
 
     @Override
     void release() {
-      if (counting != Counting.CACHED) {
+      if (!cached) {
         result().handle().close();
       }
       result().close();
@@ -132,7 +120,7 @@ abstract class NormalRank extends RankWork {
       if (load.scaleWords() > 0) {
         checkScales(read(result().scales()));
       }
-      if (counting != Counting.CACHED) {
+      if (!cached) {
         require(
             Arrays.equals(read(result().sourceToken()).toInts(), rows.token()),
             "source tokens are not those of the rows");

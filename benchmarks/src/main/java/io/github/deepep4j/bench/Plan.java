@@ -39,7 +39,6 @@ record Plan(String name, List<Case> cases, int forks, int warmups, int iteration
       }
       cases.addAll(besideTargets());
       cases.add(dispatch.with("ranks", "1"));
-      cases.add(onGpu(dispatch("bounded", "rank", "borrowed")).with("ranks", "1"));
       cases.add(combine.with("ranks", "1"));
     } else {
       cases.addAll(targets);
@@ -56,7 +55,6 @@ record Plan(String name, List<Case> cases, int forks, int warmups, int iteration
     for (Case one :
         List.of(
             dispatch("exact", "rank", "borrowed"),
-            dispatch("bounded", "rank", "borrowed"),
             dispatch("cached", "rank", "owned"),
             dispatch("cached", "rank", "borrowed").with("dtype", "fp8cast"),
             dispatch("cached", "expert", "borrowed"),
@@ -107,7 +105,6 @@ record Plan(String name, List<Case> cases, int forks, int warmups, int iteration
         List.of(
             dispatch("exact", "rank", "owned").with("dtype", "fp8cast"),
             dispatch("cached", "expert", "borrowed").with("dtype", "fp8"),
-            dispatch("bounded", "rank", "borrowed"),
             combine("rank", "staged", "plain").with("arithmetic", "scalar"),
             combine("expert", "zerocopy", "weighted"),
             lowLatency("pair").with("dtype", "fp8cast"))) {

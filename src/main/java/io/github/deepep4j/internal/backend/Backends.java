@@ -45,8 +45,9 @@ public final class Backends {
   }
 
   /** Bytes that one rank's end of a buffer will take. */
-  public static SizeHint sizeHint(BufferOptions options, int numRanks) {
-    return WindowLayout.of(options, numRanks).sizeHint();
+  public static SizeHint sizeHint(BufferOptions options, int numRanks, Device device) {
+    WindowLayout window = WindowLayout.of(options, numRanks);
+    return device.isCpu() ? window.sizeHint() : CudaBackend.sizeHint(options, numRanks);
   }
 
   /**

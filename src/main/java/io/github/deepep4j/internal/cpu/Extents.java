@@ -1,6 +1,6 @@
 package io.github.deepep4j.internal.cpu;
 
-import java.util.TreeMap;
+import io.github.deepep4j.internal.memory.FreeRanges;
 
 /** Memory of regions inside this rank's window: fixed places of one size, or an arena. */
 interface Extents {
@@ -55,55 +55,27 @@ interface Extents {
     }
   }
 
-  /** First fit over a list of free ranges, which are merged when they meet. */
+  /** First fit. */
   final class Arena implements Extents {
-    private final TreeMap<Long, Long> free = new TreeMap<>();
+    private final FreeRanges free;
 
     Arena(long base, long bytes) {
-      free.put(base, bytes);
+      free = new FreeRanges(base, bytes, ControlLayout.lines(1));
     }
 
     @Override
     public long take(long bytes) {
-      long wanted = ControlLayout.lines(Math.max(1, bytes));
-      long offset = -1;
-      long size = 0;
-      for (var range : free.entrySet()) {
-        if (range.getValue() >= wanted) {
-          offset = range.getKey();
-          size = range.getValue();
-          break;
-        }
-      }
-      if (offset >= 0) {
-        free.remove(offset);
-        if (size > wanted) {
-          free.put(offset + wanted, size - wanted);
-        }
-      }
-      return offset;
+      return free.take(bytes);
     }
 
     @Override
     public void give(long offset, long bytes) {
-      long start = offset;
-      long size = ControlLayout.lines(Math.max(1, bytes));
-      var before = free.floorEntry(start);
-      if (before != null && before.getKey() + before.getValue() == start) {
-        start = before.getKey();
-        size += before.getValue();
-      }
-      Long after = free.remove(offset + ControlLayout.lines(Math.max(1, bytes)));
-      free.put(start, size + (after == null ? 0 : after));
+      free.give(offset, bytes);
     }
 
     @Override
     public long largest() {
-      long largest = 0;
-      for (long size : free.values()) {
-        largest = Math.max(largest, size);
-      }
-      return largest;
+      return free.largest();
     }
   }
 }

@@ -155,7 +155,13 @@ public final class WindowLayout {
    */
   public SizeHint sizeHint() {
     return new SizeHint(
-        dispatchBase(), dispatchTotal(), outputTotal(), lowLatencyTotal(), lowLatencyOutputTotal());
+        dispatchBase(),
+        dispatchTotal(),
+        outputTotal(),
+        lowLatencyTotal(),
+        lowLatencyOutputTotal(),
+        0,
+        0);
   }
 
   private RegionLayout layoutFor(RowOrder order) {

@@ -2,20 +2,20 @@ package io.github.deepep4j.internal.cuda;
 
 import io.github.deepep4j.BufferOptions;
 import io.github.deepep4j.RowOrder;
+import io.github.deepep4j.SizeHint;
 import io.github.deepep4j.TimeoutPolicy;
-import io.github.deepep4j.group.ProcessGroup;
 import io.github.deepep4j.internal.cuda.binding.Abi;
 import io.github.deepep4j.internal.cuda.binding.BufferConfig;
+import io.github.deepep4j.internal.cuda.binding.BufferMemory;
 import io.github.deepep4j.internal.cuda.binding.Ep4jNative;
 import io.github.deepep4j.internal.cuda.binding.RegionForm;
 import io.github.deepep4j.internal.memory.Memory;
 import io.github.deepep4j.internal.memory.OffHeap;
 import io.github.deepep4j.tensor.Device;
-import java.nio.ByteBuffer;
 
 /**
  * What one rank's native buffer is made for: every region is as large as the largest result that
- * the options allow. Needs the native library, not a device.
+ * the options allow, or has a place in an arena. Needs the native library, not a device.
  *
  * @param options of the buffer
  * @param device of this rank
@@ -23,6 +23,7 @@ import java.nio.ByteBuffer;
  * @param numRanks n
  * @param regionBytes of each region
  * @param outputBytes of each output
+ * @param arenaBytes of the arena that regions and outputs have their memory in; 0 for none
  */
 record BufferSizes(
     BufferOptions options,
@@ -30,32 +31,25 @@ record BufferSizes(
     int rank,
     int numRanks,
     long regionBytes,
-    long outputBytes) {
+    long outputBytes,
+    long arenaBytes) {
   private static final int INDEX_BYTES = Long.BYTES;
 
   /**
-   * Sizes that all ranks share: peers find a region by its number, so each is as large as the
-   * largest rank's, though receive capacities may differ. Collective.
+   * Sizes for one rank. They may differ between ranks, as receive capacities do: peers are told
+   * where a region or an output lies.
    *
-   * @param group the ranks
    * @param options this rank's
    * @param device this rank's
+   * @param rank this rank
+   * @param numRanks n
    */
-  static BufferSizes agree(ProcessGroup group, BufferOptions options, Device device) {
-    BufferSizes own = new BufferSizes(options, device, group.rank(), group.size(), 0, 0);
-    long region = 0;
-    long output = 0;
-    byte[] sizes =
-        ByteBuffer.allocate(2 * Long.BYTES)
-            .putLong(own.ownRegionBytes())
-            .putLong(own.ownOutputBytes())
-            .array();
-    for (byte[] of : group.allGather(sizes)) {
-      ByteBuffer peer = ByteBuffer.wrap(of);
-      region = Math.max(region, peer.getLong());
-      output = Math.max(output, peer.getLong());
-    }
-    return new BufferSizes(options, device, group.rank(), group.size(), region, output);
+  static BufferSizes of(BufferOptions options, Device device, int rank, int numRanks) {
+    BufferSizes none = new BufferSizes(options, device, rank, numRanks, 0, 0, options.arenaBytes());
+    return options.arenaBytes() > 0
+        ? none
+        : new BufferSizes(
+            options, device, rank, numRanks, none.largestRegion(), none.largestOutput(), 0);
   }
 
   int numRegions() {
@@ -67,12 +61,12 @@ record BufferSizes(
     return Math.min(options.normalRegions(), Abi.MAX_OUTPUTS);
   }
 
-  private long ownRegionBytes() {
+  private long largestRegion() {
     long bytes = bytesFor(RowOrder.RANK_MAJOR);
     return options.isExpertMajor() ? Math.max(bytes, bytesFor(RowOrder.EXPERT_MAJOR)) : bytes;
   }
 
-  private long ownOutputBytes() {
+  private long largestOutput() {
     long bytes = outputBytes(RowOrder.RANK_MAJOR, options.maxTopk());
     return options.isExpertMajor() ? Math.max(bytes, outputBytes(RowOrder.EXPERT_MAJOR, 1)) : bytes;
   }
@@ -94,6 +88,25 @@ record BufferSizes(
     config.putInt(BufferConfig.MASK_ON_TIMEOUT, options.onTimeout() == TimeoutPolicy.MASK ? 1 : 0);
     config.putLong(BufferConfig.REGION_BYTES, regionBytes);
     config.putLong(BufferConfig.OUTPUT_BYTES, outputBytes);
+    config.putLong(BufferConfig.ARENA_BYTES, arenaBytes);
+  }
+
+  /** What the native buffer will take. */
+  SizeHint hint() {
+    try (BufferConfig config = new BufferConfig();
+        BufferMemory memory = new BufferMemory()) {
+      fill(config);
+      Natives.require(
+          Ep4jNative.bufferBytes(config.address(), memory.address()), rank, "sizing a buffer");
+      return new SizeHint(
+          memory.getLong(BufferMemory.CONTROL_BYTES),
+          memory.getLong(BufferMemory.DISPATCH_BYTES),
+          memory.getLong(BufferMemory.COMBINE_BYTES),
+          0,
+          0,
+          memory.getLong(BufferMemory.PRIVATE_BYTES),
+          memory.getLong(BufferMemory.PINNED_BYTES));
+    }
   }
 
   private long bytesFor(RowOrder order) {

@@ -2,6 +2,8 @@ package io.github.deepep4j.internal.cuda;
 
 import io.github.deepep4j.BufferOptions;
 import io.github.deepep4j.Ep4j;
+import io.github.deepep4j.SizeHint;
+import io.github.deepep4j.error.BackendUnavailableException;
 import io.github.deepep4j.group.ProcessGroup;
 import io.github.deepep4j.internal.backend.Backend;
 import io.github.deepep4j.internal.backend.BackendBuffer;
@@ -16,18 +18,50 @@ import java.util.List;
 public final class CudaBackend implements Backend {
   private static final String OPERATION = "creating a CUDA buffer";
 
+  /**
+   * What a process has, asked for once: the driver's devices do not change while it runs.
+   *
+   * @param count devices that work
+   * @param findings of the library, with the reason if there is no device
+   */
+  private record Devices(int count, List<String> findings) {
+    static final Devices FOUND = find();
+
+    private static Devices find() {
+      NativeLibrary library = NativeLibrary.get();
+      List<String> findings = new ArrayList<>(library.isLoaded() ? library.findings() : List.of());
+      int count = library.deviceCount(findings);
+      return new Devices(count, List.copyOf(findings));
+    }
+  }
+
   @Override
   public Ep4j.BackendStatus status() {
-    NativeLibrary library = NativeLibrary.get();
-    List<String> detail = new ArrayList<>(library.isLoaded() ? library.findings() : List.of());
-    int devices = library.deviceCount(detail);
+    int devices = Devices.FOUND.count();
+    List<String> detail = new ArrayList<>(Devices.FOUND.findings());
     detail.addAll(DeviceReport.lines(devices));
     return new Ep4j.BackendStatus(Device.Kind.CUDA, devices > 0, detail);
   }
 
   /** Devices that work here; 0 where the native library or the driver does not. */
   public static int deviceCount() {
-    return NativeLibrary.get().deviceCount(new ArrayList<>());
+    return Devices.FOUND.count();
+  }
+
+  /**
+   * Bytes that one rank's end of a buffer will take. Needs the native library, not a device.
+   *
+   * @param options of the buffer
+   * @param numRanks n, a divisor of the number of experts
+   * @throws BackendUnavailableException if the native library does not load here
+   */
+  public static SizeHint sizeHint(BufferOptions options, int numRanks) {
+    NativeLibrary library = NativeLibrary.get();
+    if (!library.isLoaded()) {
+      throw new BackendUnavailableException(
+          Device.Kind.CUDA.name(), library.findings(), "Ask for the sizes of Device.cpu().");
+    }
+    return BufferSizes.of(options, Device.cuda(0), 0, numRanks).hint();
   }
 
   /**
@@ -58,9 +92,6 @@ public final class CudaBackend implements Backend {
     if (options.isLowLatency()) {
       return "lowLatency() is not on CUDA yet";
     }
-    if (options.arenaBytes() > 0) {
-      return "arenaBytes() is not on CUDA yet";
-    }
     return "";
   }
 
@@ -75,7 +106,7 @@ public final class CudaBackend implements Backend {
 
   @Override
   public BackendBuffer createBuffer(ProcessGroup group, BufferOptions options, Device device) {
-    BufferSizes sizes = BufferSizes.agree(group, options, device);
+    BufferSizes sizes = BufferSizes.of(options, device, group.rank(), group.size());
     Agreement agreement = new Agreement(group, OPERATION);
     NativeBuffer own = new NativeBuffer(sizes);
     boolean done = false;

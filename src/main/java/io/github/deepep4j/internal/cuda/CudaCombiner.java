@@ -33,6 +33,8 @@ final class CudaCombiner implements AutoCloseable {
     int output = rank.outputs.take(holder);
     boolean done = false;
     try {
+      // Room for weights, whether or not the combine has any.
+      place(output, rows, hidden, weightsPerRow(handle));
       long writer = rank.streams.enter(stream, null);
       rank.require(
           Ep4jNative.combineInput(
@@ -78,6 +80,11 @@ final class CudaCombiner implements AutoCloseable {
       rank.outputs.receiveOverdue();
       if (output < 0) {
         output = rank.outputs.take(holder);
+        place(
+            output,
+            y.size(0),
+            (int) y.size(1),
+            options.topkWeights() == null ? 0 : weightsPerRow(handle));
       }
       long stream = rank.streams.enter(options.stream(), options.previousEvent());
       pending =
@@ -101,6 +108,22 @@ final class CudaCombiner implements AutoCloseable {
         giveBack(pending, output);
       }
     }
+  }
+
+  /** In an arena gives a taken output its place. */
+  private void place(int output, long rows, int hidden, int weightsPerRow) {
+    if (rank.outputs.isArena()) {
+      rank.require(
+          Ep4jNative.outputBytes(rows, hidden, weightsPerRow, rank.word()), "sizing an output");
+      CudaArena.Place place = rank.outputs.place(output, OffHeap.getLong(rank.word()));
+      rank.require(
+          Ep4jNative.outputPlace(rank.buffer, output, place.offset(), place.bytes()),
+          "placing an output");
+    }
+  }
+
+  private static int weightsPerRow(CudaHandle handle) {
+    return handle.rankMajor() ? handle.numTopk() : 1;
   }
 
   private static void requireAligned(@Nullable Tensor tensor, String name) {

@@ -3,6 +3,7 @@ package io.github.deepep4j.internal.cuda;
 import io.github.deepep4j.DispatchOptions;
 import io.github.deepep4j.Quantization;
 import io.github.deepep4j.RowOrder;
+import io.github.deepep4j.error.EpCapacityException;
 import io.github.deepep4j.internal.backend.BackendHandle;
 import io.github.deepep4j.internal.backend.Requests;
 import io.github.deepep4j.internal.cuda.binding.DispatchAddresses;
@@ -33,6 +34,7 @@ final class CudaDispatcher implements AutoCloseable {
   private final CudaRank rank;
   private final FreeRegions freeRegions;
   private final HostCounts counts;
+  private final RegionSizes regionSizes;
   private final DispatchCall call = new DispatchCall();
   private final DispatchAddresses addresses = new DispatchAddresses();
   private long tickets;
@@ -44,6 +46,7 @@ final class CudaDispatcher implements AutoCloseable {
     this.rank = rank;
     this.freeRegions = freeRegions;
     this.counts = new HostCounts(rank);
+    this.regionSizes = new RegionSizes(rank);
   }
 
   /** Dispatch with routing. */
@@ -59,7 +62,8 @@ final class CudaDispatcher implements AutoCloseable {
       handle = rank.handles.take("dispatch", ordinal);
       fill(request, region, handle);
       rank.streams.enter(options.stream(), options.previousEvent());
-      result = issue(request, new CudaDispatch.Call("dispatch", ordinal, region, stream), handle);
+      CudaDispatch.Call where = new CudaDispatch.Call("dispatch", ordinal, region, stream);
+      result = issue(request, where, handle, form(request));
     } finally {
       if (result == null) {
         giveBack(region, stream);
@@ -80,52 +84,88 @@ final class CudaDispatcher implements AutoCloseable {
     }
   }
 
-  private CudaDispatch issue(Requests.Dispatch request, CudaDispatch.Call where, int handle) {
+  private CudaDispatch issue(
+      Requests.Dispatch request, CudaDispatch.Call where, int handle, ResultForm asked) {
     DispatchOptions options = request.options();
     boolean bounded = options.isBounded();
     long ticket = bounded ? 0 : ++tickets;
-    call.putLong(DispatchCall.TICKET, ticket);
-    rank.require(
-        Ep4jNative.dispatch(rank.buffer, call.address(), addresses.address(), where.stream()),
-        "dispatch");
-    issued = true;
-    rank.entered();
+    boolean placed = place(where.region(), asked, !bounded);
+    enter(ticket, where);
     long sendMark = rank.streams.leave(where.stream());
-    int rows = bounded ? options.maxReceivedTokens() : counts.await(ticket, where.stream());
+    if (!placed) {
+      throw noPlace(where.region(), asked);
+    }
+    ResultForm form = bounded ? asked : settle(asked, ticket, where);
     int[] tokensPerExpert = bounded ? null : counts.tokensPerExpert();
     Tensor x = request.x();
-    boolean weights = request.topkWeights() != null;
     CudaHandle routing =
         new CudaHandle(
             rank,
             handle,
             new CudaHandle.Routing(
                 (int) x.size(0),
-                (int) x.size(1),
-                (int) request.topkIdx().size(1),
+                form.hidden(),
+                form.numTopk(),
                 options.rowOrder(),
-                rows,
+                form.rows(),
                 bounded,
-                weights),
+                form.weights()),
             where.ordinal());
-    ResultForm form =
-        new ResultForm(
-            wireType(x, options),
-            (int) x.size(1),
-            scaleType(options),
-            scaleWords(x, options),
-            (int) request.topkIdx().size(1),
-            request.topkIdx().dtype(),
-            weights,
-            options.rowOrder() == RowOrder.RANK_MAJOR,
-            bounded,
-            rows);
     return new CudaDispatch(
         rank,
         where,
         routing,
         options,
         new CudaDispatch.Received(form, copyAddresses(), tokensPerExpert, sendMark));
+  }
+
+  /** Issues the sending half. */
+  private void enter(long ticket, CudaDispatch.Call where) {
+    call.putLong(DispatchCall.TICKET, ticket);
+    rank.require(
+        Ep4jNative.dispatch(rank.buffer, call.address(), addresses.address(), where.stream()),
+        where.operation());
+    issued = true;
+    rank.entered();
+  }
+
+  /** Waits until the rows of an exact dispatch are known. */
+  private ResultForm settle(ResultForm asked, long ticket, CudaDispatch.Call where) {
+    ResultForm form = asked.withRows(counts.await(ticket, where.stream()));
+    if (rank.regions.isArena()) {
+      rank.require(
+          Ep4jNative.regionSettle(rank.buffer, where.region(), form.rows(), addresses.address()),
+          "placing " + where.operation());
+      rank.regions.shrink(where.region(), regionSizes.bytes(form, form.rows()));
+    }
+    return form;
+  }
+
+  /**
+   * In an arena gives a region its place. Every combine is received before, because its outputs may
+   * be what the place was used for last.
+   *
+   * @return false if there is no room: the call must be entered all the same, since only so every
+   *     rank drops it
+   */
+  private boolean place(int region, ResultForm form, boolean exact) {
+    if (!rank.regions.isArena()) {
+      return true;
+    }
+    rank.outputs.receiveOverdue();
+    long bytes = exact ? 0 : regionSizes.bytes(form, form.rows());
+    CudaArena.Place place =
+        exact ? rank.regions.placeLargest(region) : rank.regions.place(region, bytes);
+    rank.require(
+        Ep4jNative.regionPlace(rank.buffer, region, place.offset(), place.bytes()),
+        "placing a region");
+    return place.bytes() >= bytes;
+  }
+
+  /** A bounded call that was dropped everywhere because this rank has no room for its result. */
+  private EpCapacityException noPlace(int region, ResultForm form) {
+    return rank.faults.overflow(
+        rank.rank, form.rows(), regionSizes.rowsIn(form, rank.regions.placeBytes(region)));
   }
 
   /** Dispatch over a handle's routing. */
@@ -135,36 +175,27 @@ final class CudaDispatcher implements AutoCloseable {
     long ordinal = rank.nextCall();
     int region = freeRegions.take("cached dispatch", ordinal);
     long stream = rank.streams.handle(options.stream());
+    CudaDispatch.Call where = new CudaDispatch.Call("cached dispatch", ordinal, region, stream);
     issued = false;
     CudaDispatch result = null;
     try {
       fillCached(request, region, handle);
       rank.streams.enter(options.stream(), options.previousEvent());
-      rank.require(
-          Ep4jNative.dispatch(rank.buffer, call.address(), addresses.address(), stream),
-          "cached dispatch");
-      issued = true;
-      rank.entered();
-      Tensor x = request.x();
-      ResultForm form =
-          new ResultForm(
-              wireType(x, options),
-              (int) x.size(1),
-              scaleType(options),
-              scaleWords(x, options),
-              handle.numTopk(),
-              null,
-              false,
-              handle.rankMajor(),
-              handle.isBounded(),
-              handle.resultRows());
+      ResultForm form = form(request, handle);
+      boolean arena = rank.regions.isArena();
+      place(region, form, false);
+      enter(arena ? ++tickets : 0, where);
+      long sendMark = rank.streams.leave(stream);
+      if (arena) {
+        counts.await(tickets, stream); // whether every rank had room
+      }
       result =
           new CudaDispatch(
               rank,
-              new CudaDispatch.Call("cached dispatch", ordinal, region, stream),
+              where,
               handle,
               options,
-              new CudaDispatch.Received(form, copyAddresses(), null, rank.streams.leave(stream)));
+              new CudaDispatch.Received(form, copyAddresses(), null, sendMark));
     } finally {
       if (result == null) {
         giveBack(region, stream);
@@ -206,12 +237,52 @@ final class CudaDispatcher implements AutoCloseable {
     call.putInt(DispatchCall.ORDER, Codes.order(options.rowOrder()));
     call.putInt(DispatchCall.ALIGNMENT, options.expertAlignment());
     call.putInt(DispatchCall.BOUNDED, options.isBounded() ? 1 : 0);
-    call.putLong(
-        DispatchCall.CAPACITY_ROWS,
-        options.isBounded()
-            ? options.maxReceivedTokens()
-            : rank.options.receiveCapacityRows(
-                options.rowOrder(), rank.numRanks, (int) topkIdx.size(1)));
+    call.putLong(DispatchCall.CAPACITY_ROWS, capacityRows(options, (int) topkIdx.size(1)));
+  }
+
+  /** Rows that this rank can take: of its regions, and of the caller's own tensors. */
+  private long capacityRows(DispatchOptions options, int numTopk) {
+    if (options.isBounded()) {
+      return options.maxReceivedTokens();
+    }
+    long rows = rank.options.receiveCapacityRows(options.rowOrder(), rank.numRanks, numTopk);
+    Tensor into = options.into();
+    Tensor scalesInto = options.scalesInto();
+    rows = into == null ? rows : Math.min(rows, into.size(0));
+    return scalesInto == null ? rows : Math.min(rows, scalesInto.size(0));
+  }
+
+  /** What the result will look like; the rows of an exact dispatch are not known yet. */
+  private static ResultForm form(Requests.Dispatch request) {
+    DispatchOptions options = request.options();
+    Tensor x = request.x();
+    return new ResultForm(
+        wireType(x, options),
+        (int) x.size(1),
+        scaleType(options),
+        scaleWords(x, options),
+        (int) request.topkIdx().size(1),
+        request.topkIdx().dtype(),
+        request.topkWeights() != null,
+        options.rowOrder() == RowOrder.RANK_MAJOR,
+        options.isBounded(),
+        options.isBounded() ? options.maxReceivedTokens() : 0);
+  }
+
+  private static ResultForm form(Requests.CachedDispatch request, CudaHandle handle) {
+    DispatchOptions options = request.options();
+    Tensor x = request.x();
+    return new ResultForm(
+        wireType(x, options),
+        (int) x.size(1),
+        scaleType(options),
+        scaleWords(x, options),
+        handle.numTopk(),
+        null,
+        false,
+        handle.rankMajor(),
+        handle.isBounded(),
+        handle.resultRows());
   }
 
   private void fillCached(Requests.CachedDispatch request, int region, CudaHandle handle) {
@@ -278,6 +349,7 @@ final class CudaDispatcher implements AutoCloseable {
   @Override
   public void close() {
     counts.close();
+    regionSizes.close();
     call.close();
     addresses.close();
   }

@@ -24,7 +24,7 @@ final class CudaRank {
 
   final CudaStreams streams;
   final Faults faults;
-  final SlotPool regions;
+  final RegionSlots regions;
   final OutputSlots outputs;
   final SlotPool handles;
 
@@ -60,8 +60,9 @@ final class CudaRank {
     }
     this.streams = new CudaStreams(device.index());
     this.faults = new Faults(rank, options, buffer);
-    this.regions = new SlotPool("dispatch region", sizes.numRegions());
-    this.outputs = new OutputSlots(sizes.numOutputs());
+    CudaArena arena = sizes.arenaBytes() > 0 ? new CudaArena(sizes.arenaBytes()) : null;
+    this.regions = new RegionSlots(sizes.numRegions(), arena);
+    this.outputs = new OutputSlots(sizes.numOutputs(), arena);
     this.handles = new SlotPool("handle (maxOpenHandles)", options.maxOpenHandles());
   }
 

@@ -26,8 +26,7 @@ final class NativeBuffer {
 
   /** Allocates and names the window. Waits for the device. */
   void create() {
-    windowBytes =
-        sizes.numRegions() * sizes.regionBytes() + sizes.numOutputs() * sizes.outputBytes();
+    windowBytes = sizes.hint().totalBytes();
     try (BufferConfig config = new BufferConfig();
         Memory out = OffHeap.allocate(Math.max(Long.BYTES, Abi.WINDOW_NAME_BYTES))) {
       sizes.fill(config);
@@ -47,7 +46,7 @@ final class NativeBuffer {
     return windowName.clone();
   }
 
-  /** Bytes of the regions and outputs. */
+  /** Bytes of the window. */
   long windowBytes() {
     return windowBytes;
   }

@@ -4,6 +4,7 @@ import io.github.deepep4j.internal.backend.PendingResult;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 import java.util.StringJoiner;
 import org.jspecify.annotations.Nullable;
 
@@ -30,6 +31,10 @@ final class OutputSlots {
   private static final long NEVER = -1;
 
   private final @Nullable String[] holders;
+  private final @Nullable CudaArena arena;
+
+  /** With an arena: where a held slot's memory lies. */
+  private final CudaArena.@Nullable Place[] places;
 
   /** Number of the combine that last published in a slot. */
   private final long[] published;
@@ -59,7 +64,15 @@ final class OutputSlots {
    */
   private record Entered(long number, PendingResult result) {}
 
-  OutputSlots(int slots) {
+  /**
+   * Every slot is free.
+   *
+   * @param slots how many
+   * @param arena that they have their memory in; null for memory of their own
+   */
+  OutputSlots(int slots, @Nullable CudaArena arena) {
+    this.arena = arena;
+    places = new CudaArena.Place[slots];
     holders = new String[slots];
     published = new long[slots];
     Arrays.fill(published, NEVER);
@@ -105,17 +118,50 @@ final class OutputSlots {
     return found;
   }
 
-  /** Gives a slot back. */
+  /** Gives a slot back, and its place. */
   synchronized void give(int slot) {
+    CudaArena.Place place = places[slot];
+    if (place != null && arena != null) {
+      places[slot] = null;
+      arena.give(place);
+    }
     holders[slot] = null;
   }
 
+  /** Whether slots have places that are chosen for each combine. */
+  boolean isArena() {
+    return arena != null;
+  }
+
   /**
-   * Receives the combines that may not stay open when another one comes. Slots in the caller's
-   * hands are none that a combine could take.
+   * Gives a taken slot its place.
+   *
+   * @throws IllegalStateException if there is no room
+   */
+  synchronized CudaArena.Place place(int slot, long bytes) {
+    CudaArena chosen = Objects.requireNonNull(arena, "slots have fixed places");
+    CudaArena.Place place = chosen.take(bytes);
+    if (place == null) {
+      throw new IllegalStateException(
+          "no room for the "
+              + bytes
+              + " bytes of "
+              + holders[slot]
+              + ": at most "
+              + chosen.largest()
+              + " are free beside the open results");
+    }
+    places[slot] = place;
+    return place;
+  }
+
+  /**
+   * Receives the combines that may not stay open when another call comes. Slots in the caller's
+   * hands are none that a combine could take. In an arena none stays open: any outputs may be where
+   * the next call's rows go.
    */
   void receiveOverdue() {
-    long newest = combines - usable();
+    long newest = arena == null ? combines - usable() : combines;
     while (!unreceived.isEmpty()) {
       Entered oldest = unreceived.get(0);
       boolean done = oldest.result().isReceived() || oldest.result().isClosed();

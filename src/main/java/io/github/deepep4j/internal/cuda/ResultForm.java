@@ -34,6 +34,21 @@ record ResultForm(
   /** Addresses of the possible tensors, in the order of {@link BackendDispatch.Tensors}. */
   static final int ADDRESSES = 12;
 
+  /** The same, for other rows. */
+  ResultForm withRows(int other) {
+    return new ResultForm(
+        rowType,
+        hidden,
+        scaleType,
+        scaleWords,
+        numTopk,
+        indexType,
+        weights,
+        rankMajor,
+        bounded,
+        other);
+  }
+
   /** Makes one tensor of the result. */
   interface Maker {
     Tensor make(long address, DType dtype, long... shape);

@@ -71,7 +71,7 @@ final class OutputSlotsTest {
 
   @Test
   void shouldReceiveWhatIsAsOldAsTheSlots_whenAnotherCombineComes() {
-    OutputSlots slots = new OutputSlots(2);
+    OutputSlots slots = new OutputSlots(2, null);
     FakeCombine first = enter(slots, "combine #1");
     FakeCombine second = enter(slots, "combine #2");
     second.receive();
@@ -82,7 +82,7 @@ final class OutputSlotsTest {
 
   @Test
   void shouldNameTheHoldersAndReceiveNothing_whenEverySlotIsHeld() {
-    OutputSlots slots = new OutputSlots(2);
+    OutputSlots slots = new OutputSlots(2, null);
     FakeCombine first = enter(slots, "combine #2");
     enter(slots, "combine #3");
     assertThatThrownBy(() -> enter(slots, "combine #4"))
@@ -94,7 +94,7 @@ final class OutputSlotsTest {
 
   @Test
   void shouldReceiveSooner_whenSlotsAreInTheCallersHands() {
-    OutputSlots slots = new OutputSlots(2);
+    OutputSlots slots = new OutputSlots(2, null);
     Object handle = new Object();
     int handedOut = slots.take("input");
     slots.handOut(handedOut, 4096, 100, handle);
@@ -110,7 +110,7 @@ final class OutputSlotsTest {
 
   @Test
   void shouldGiveBackWhatWasNeverCombined_whenItsHandleEnds() {
-    OutputSlots slots = new OutputSlots(1);
+    OutputSlots slots = new OutputSlots(1, null);
     Object handle = new Object();
     for (int i = 0; i < 3; i++) {
       slots.handOut(slots.take("input"), 4096, 100, handle);
@@ -128,7 +128,7 @@ final class OutputSlotsTest {
     long seed = new SplittableRandom().nextLong();
     SplittableRandom random = new SplittableRandom(seed);
     for (int numSlots = 1; numSlots <= 4; numSlots++) {
-      OutputSlots slots = new OutputSlots(numSlots);
+      OutputSlots slots = new OutputSlots(numSlots, null);
       long[] lastOf = new long[numSlots];
       Arrays.fill(lastOf, -1);
       List<FakeCombine> open = new ArrayList<>();

@@ -18,6 +18,7 @@ public final class BufferConfig extends NativeStruct {
   public static final int MASK_ON_TIMEOUT = SHAPE.int32("mask_on_timeout");
   public static final int REGION_BYTES = SHAPE.int64("region_bytes");
   public static final int OUTPUT_BYTES = SHAPE.int64("output_bytes");
+  public static final int ARENA_BYTES = SHAPE.int64("arena_bytes");
 
   /** Makes one, zeroed but for its size. */
   public BufferConfig() {

@@ -49,6 +49,10 @@ public final class Ep4jNative {
   static native @Cast("int") int sizeofBufferConfig();
 
   @MemberGetter
+  @Name("sizeof(ep4j_buffer_memory)")
+  static native @Cast("int") int sizeofBufferMemory();
+
+  @MemberGetter
   @Name("sizeof(ep4j_region_form)")
   static native @Cast("int") int sizeofRegionForm();
 
@@ -146,6 +150,10 @@ public final class Ep4jNative {
   public static native @Cast("ep4j_status") int outputBytes(
       @Cast("int64_t") long rows, int hidden, int weightsPerRow, @Cast("int64_t*") long bytes);
 
+  @Name("ep4j_buffer_bytes")
+  public static native @Cast("ep4j_status") int bufferBytes(
+      @Cast("const ep4j_buffer_config*") long config, @Cast("ep4j_buffer_memory*") long memory);
+
   @Name("ep4j_buffer_create")
   public static native @Cast("ep4j_status") int bufferCreate(
       @Cast("const ep4j_buffer_config*") long config, @Cast("ep4j_buffer**") long buffer);
@@ -215,6 +223,27 @@ public final class Ep4jNative {
   @Name("ep4j_region_release")
   public static native @Cast("ep4j_status") int regionRelease(
       @Cast("ep4j_buffer*") long buffer, int region, @Cast("void*") long stream);
+
+  @Name("ep4j_region_place")
+  public static native @Cast("ep4j_status") int regionPlace(
+      @Cast("ep4j_buffer*") long buffer,
+      int region,
+      @Cast("int64_t") long offset,
+      @Cast("int64_t") long bytes);
+
+  @Name("ep4j_region_settle")
+  public static native @Cast("ep4j_status") int regionSettle(
+      @Cast("ep4j_buffer*") long buffer,
+      int region,
+      @Cast("int64_t") long rows,
+      @Cast("ep4j_dispatch_result*") long result);
+
+  @Name("ep4j_output_place")
+  public static native @Cast("ep4j_status") int outputPlace(
+      @Cast("ep4j_buffer*") long buffer,
+      int output,
+      @Cast("int64_t") long offset,
+      @Cast("int64_t") long bytes);
 
   @Name("ep4j_combine_input")
   public static native @Cast("ep4j_status") int combineInput(

@@ -20,6 +20,8 @@ public final class NativeLibrary {
   /** Where the libraries lie in the classifier jar, beside this package's classes. */
   private static final String RESOURCE = "linux-x86_64/libjniep4j.so";
 
+  private static final String GLUE = "libjniep4j.so";
+
   private static final class Holder {
     static final NativeLibrary INSTANCE = load();
   }
@@ -86,6 +88,10 @@ public final class NativeLibrary {
 
   private static NativeLibrary load() {
     String place = place();
+    if (isNowhere()) {
+      // Not even asked for by JavaCPP: a JVM without the natives need not load it.
+      return new NativeLibrary(false, List.of(place + ": not there"), null);
+    }
     try {
       int version = Ep4jNative.abiVersion();
       int glueVersion = Ep4jNative.glueAbiVersion();
@@ -110,6 +116,21 @@ public final class NativeLibrary {
     } catch (LinkageError e) {
       return new NativeLibrary(false, List.of(place + ": " + reason(e)), e);
     }
+  }
+
+  /** Whether the library is in none of the places that would be searched for it. */
+  private static boolean isNowhere() {
+    if (System.getProperty(DIRECTORY_PROPERTY) != null
+        || NativeLibrary.class.getResource(RESOURCE) != null) {
+      return false;
+    }
+    for (String directory :
+        System.getProperty("java.library.path", "").split(File.pathSeparator, -1)) {
+      if (!directory.isEmpty() && new File(directory, GLUE).isFile()) {
+        return false;
+      }
+    }
+    return true;
   }
 
   private static String place() {
@@ -143,6 +164,7 @@ public final class NativeLibrary {
     compare(differing, DeviceInfo.SHAPE, Ep4jNative.sizeofDevice());
     compare(differing, LinkInfo.SHAPE, Ep4jNative.sizeofLink());
     compare(differing, BufferConfig.SHAPE, Ep4jNative.sizeofBufferConfig());
+    compare(differing, BufferMemory.SHAPE, Ep4jNative.sizeofBufferMemory());
     compare(differing, RegionForm.SHAPE, Ep4jNative.sizeofRegionForm());
     compare(differing, DispatchCall.SHAPE, Ep4jNative.sizeofDispatchCall());
     compare(differing, DispatchAddresses.SHAPE, Ep4jNative.sizeofDispatchResult());

@@ -19,6 +19,7 @@ final class AbiHeaderTest {
           DeviceInfo.SHAPE,
           LinkInfo.SHAPE,
           BufferConfig.SHAPE,
+          BufferMemory.SHAPE,
           RegionForm.SHAPE,
           DispatchCall.SHAPE,
           DispatchAddresses.SHAPE,
