@@ -140,6 +140,7 @@ class Buffer {
   OutputState& free_output(int output);
   bool is_arena() const { return config_.arena_bytes > 0; }
   uint32_t arena_outputs() const;
+  uint64_t regions_at(int region) const;
   void require_outputs_received() const;
   void plan(const ep4j_dispatch_call& call, const HandleRecord& routing, cudaStream_t stream);
   void negotiate(const ep4j_dispatch_call& call, const HandleRecord& routing,

@@ -205,6 +205,7 @@ void Buffer::negotiate(const ep4j_dispatch_call& call, const HandleRecord& routi
   params.exact = region.exact;
   params.no_place = region.no_place;
   params.outputs = arena_outputs();
+  params.regions = regions_at(call.region);
   params.counted = counted;
   params.bounded = call.bounded;
   params.alignment = routing.alignment;

@@ -28,6 +28,18 @@ OutputState& Buffer::free_output(int output) {
 // written before every output has been read, which needs this rank to have issued its own reading.
 uint32_t Buffer::arena_outputs() const { return is_arena() ? (1u << config_.num_outputs) - 1 : 0; }
 
+// A region, and the released ones whose last place overlaps its place: who was let into them and
+// masked before it wrote may still write there.
+uint64_t Buffer::regions_at(int region) const {
+  const Place& place = regions_[static_cast<size_t>(region)].place;
+  uint64_t regions = uint64_t{1} << region;
+  for (int other = 0; is_arena() && other < config_.num_regions; other++) {
+    const RegionState& state = regions_[static_cast<size_t>(other)];
+    regions |= !state.open && place.overlaps(state.place) ? uint64_t{1} << other : 0;
+  }
+  return regions;
+}
+
 void Buffer::require_outputs_received() const {
   for (int i = 0; is_arena() && i < config_.num_outputs; i++) {
     require(!outputs_[static_cast<size_t>(i)].pending,

@@ -22,7 +22,7 @@ Case three_ranks() {
   return c;
 }
 
-ep4j_dispatch_result issue(RankEnd& end, const ep4j_dispatch_call& call) {
+ep4j_dispatch_result send(RankEnd& end, const ep4j_dispatch_call& call) {
   ep4j_dispatch_result result = {};
   result.struct_size = sizeof result;
   ok(ep4j_dispatch(end.buffer, &call, &result, end.stream), "dispatch");
@@ -40,7 +40,7 @@ void release(RankEnd& end, int region) {
 // An exact dispatch in a region that has its place, checked; the result stays open.
 void dispatch_and_check(RankEnd& end, const Case& c, const std::vector<RankInput>& inputs,
                         const DeviceInput& input, int region, uint64_t ticket) {
-  ep4j_dispatch_result result = issue(end, dispatch_call(c, end.rank, input, region, 0, ticket));
+  ep4j_dispatch_result result = send(end, dispatch_call(c, end.rank, input, region, 0, ticket));
   std::vector<int32_t> per_expert;
   ep4j_counts counts = await_counts(end, c, ticket, per_expert);
   expect(counts.verdict == EP4J_SENT, "verdict ", counts.verdict, " of ", counts.origin);
@@ -67,7 +67,7 @@ void no_room_for_counted_rows(int order) {
         place_region(end, c, 0, end.rank);
       }
       ep4j_dispatch_result result =
-          issue(end, dispatch_call(c, end.rank, input, 0, 0, ++ticket));
+          send(end, dispatch_call(c, end.rank, input, 0, 0, ++ticket));
       expect(result.x == nullptr, "no address of rows that do not come");
       std::vector<int32_t> per_expert;
       ep4j_counts counts = await_counts(end, c, ticket, per_expert);
@@ -111,7 +111,7 @@ void no_room_for_cached_rows(int order) {
         place_region(end, c, 1, 3);
       }
       call.ticket = ticket;
-      issue(end, call);
+      send(end, call);
       std::vector<int32_t> unused;
       ep4j_counts counts = await_counts(end, c, ticket, unused);
       expect(counts.verdict == EP4J_OVERFLOW && counts.origin == 2 && counts.capacity == 2,
@@ -123,7 +123,7 @@ void no_room_for_cached_rows(int order) {
     }
     place_region(end, c, 1, 2);
     call.ticket = 4;
-    ep4j_dispatch_result result = issue(end, call);
+    ep4j_dispatch_result result = send(end, call);
     std::vector<int32_t> unused;
     expect(await_counts(end, c, 4, unused).verdict == EP4J_SENT, "the next one fits");
     receive(end, 1);
@@ -145,7 +145,7 @@ void no_place_for_a_bounded_result() {
     } else {
       place_region(end, c, 0, 0);
     }
-    ep4j_dispatch_result result = issue(end, dispatch_call(c, end.rank, input, 0, 0, 0));
+    ep4j_dispatch_result result = send(end, dispatch_call(c, end.rank, input, 0, 0, 0));
     receive(end, 0);
     end.sync();
     ep4j_error_record record = end.fault();
@@ -158,7 +158,7 @@ void no_place_for_a_bounded_result() {
     }
     release(end, 0);
     place_region(end, c, 0, 2);
-    result = issue(end, dispatch_call(c, end.rank, input, 0, 0, 0));
+    result = send(end, dispatch_call(c, end.rank, input, 0, 0, 0));
     receive(end, 0);
     const Received want = expected_dispatch(c, inputs, end.rank);
     expect_same(c, read_result(end, c, result, want.num_received, true), want, true);
@@ -242,7 +242,7 @@ void write_after_read(int rounds) {
       const uint64_t ticket = static_cast<uint64_t>(round) + 1;
       place_region(end, c, round % 2, round % 2);
       ep4j_dispatch_result result =
-          issue(end, dispatch_call(c, end.rank, input, round % 2, 0, ticket));
+          send(end, dispatch_call(c, end.rank, input, round % 2, 0, ticket));
       std::vector<int32_t> per_expert;
       ep4j_counts counts = await_counts(end, c, ticket, per_expert);
       expect(counts.verdict == EP4J_SENT, "verdict ", counts.verdict);

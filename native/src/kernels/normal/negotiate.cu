@@ -11,7 +11,7 @@
 //   publish_counts  a warp per peer                    CallMessage, CountsMessage
 //   await_counts    warp 0, lane p         counts
 //   decide          all                                (the handle's receive plan)
-//   await_late      warp 0, lane p         arrived, of a masked source of the region's last result
+//   await_late      warp 0, lane p         arrived, of masked sources of the place's last results
 //   await_readers   warp 0, lane p         read, of outputs whose memory the region may have got
 //   publish_grants  a warp per peer                    GrantMessage
 //   await_grants    warp 0, lane p         grants
@@ -128,22 +128,39 @@ __device__ void await_counts(const NegotiateParams& params, const PeerWait& wait
   }
 }
 
+// Regions that a masked source may still write to, of those that this call concerns.
+__device__ uint64_t late_regions(const NegotiateParams& params) {
+  uint64_t late = 0;
+  for (uint64_t left = params.regions; left != 0; left &= left - 1) {
+    const int region = __ffsll(static_cast<long long>(left)) - 1;
+    late |= params.view.state->regions[region].late != 0 ? uint64_t{1} << region : 0;
+  }
+  return late;
+}
+
 // Warp 0. The caller takes another region if it has one; where it could not know, or has none, the
 // late writers are waited for here, before anybody is let into the region.
 __device__ void await_late_writers(const NegotiateParams& params, const PeerWait& wait,
-                                   Negotiation& shared) {
+                                   uint64_t late, Negotiation& shared) {
   const RankView& view = params.view;
-  const RegionRecord& last = view.state->regions[params.region];
-  WaitSite site = {EP4J_STAGE_LATE, params.region, last.epoch, shared.epoch};
-  WaitOutcome outcome = wait.await_masked(site, last.late, [&](uint64_t& seen) {
-    seen = Arrival::epoch(ptx::load_acquire_system(
-        view.own<uint64_t>(view.control.arrived(params.region, lane_index()))));
-    return may_still_write(view, params.region, last.epoch, lane_index()) ? Look::kNotYet
-                                                                          : Look::kThere;
-  });
+  bool gave_up = false;
+  for (; late != 0 && !gave_up; late &= late - 1) {
+    const int region = __ffsll(static_cast<long long>(late)) - 1;
+    const RegionRecord& last = view.state->regions[region];
+    WaitSite site = {EP4J_STAGE_LATE, region, last.epoch, shared.epoch};
+    WaitOutcome outcome = wait.await_masked(site, last.late, [&](uint64_t& seen) {
+      seen = Arrival::epoch(ptx::load_acquire_system(
+          view.own<uint64_t>(view.control.arrived(region, lane_index()))));
+      return may_still_write(view, region, last.epoch, lane_index()) ? Look::kNotYet
+                                                                     : Look::kThere;
+    });
+    gave_up = outcome.gave_up;
+    if (lane_index() == 0) {
+      view.host_late[region] = 0;
+    }
+  }
   if (lane_index() == 0) {
-    shared.gave_up = outcome.gave_up;
-    view.host_late[params.region] = 0;
+    shared.gave_up = gave_up;
   }
 }
 
@@ -243,9 +260,10 @@ __global__ void __launch_bounds__(kNegotiateThreads, 1)
     if (params.counted != 0) {
       decide(params, shared, table);
     }
-    if (params.view.state->regions[params.region].late != 0) {
+    const uint64_t late = late_regions(params);
+    if (late != 0) {
       if (warp_index() == 0) {
-        await_late_writers(params, wait, shared);
+        await_late_writers(params, wait, late, shared);
       }
       on = goes_on(shared);
     }

@@ -19,6 +19,8 @@ struct NegotiateParams {
   int32_t exact;     // 1: the region gets as many rows as come, the layout's at most
   int32_t no_place;  // 1: the region has no place for its layout, nobody may send
   uint32_t outputs;  // bit o: nobody is let in before output o has been read everywhere
+  uint64_t regions;  // bit r: nor while a masked rank may still write to region r: this one, and
+                     // in an arena those whose last place overlaps its place
   int32_t counted;  // 0: cached, the handle says where rows go
   int32_t bounded;
   int32_t alignment;

@@ -25,6 +25,12 @@ final class FreeRegions {
       rank.require(Ep4jNative.bufferWords(rank.buffer, words.address()), "creating a buffer");
       lateWords = words.getLong(HostWords.LATE);
     }
+    rank.regions.keepQuarantined(this::hasLateWriters);
+  }
+
+  /** Whether the device has said that a masked peer may still write to a region. */
+  private boolean hasLateWriters(int region) {
+    return OffHeap.getInt(lateWords + (long) Integer.BYTES * region) != 0;
   }
 
   /**
@@ -41,7 +47,7 @@ final class FreeRegions {
     try {
       while (rank.regions.taken() < slots) {
         int region = rank.regions.take(operation, ordinal);
-        if (OffHeap.getInt(lateWords + (long) Integer.BYTES * region) == 0) {
+        if (!hasLateWriters(region)) {
           return region;
         }
         quarantined[count++] = region;

@@ -1,6 +1,7 @@
 package io.github.deepep4j.internal.cuda;
 
 import java.util.Objects;
+import java.util.function.IntPredicate;
 import org.jspecify.annotations.Nullable;
 
 /** Dispatch regions by number, and with an arena the place that each has for its present result. */
@@ -8,6 +9,7 @@ final class RegionSlots {
   private final SlotPool slots;
   private final @Nullable CudaArena arena;
   private final CudaArena.@Nullable Place[] places;
+  private IntPredicate quarantined = region -> false;
 
   RegionSlots(int regions, @Nullable CudaArena arena) {
     this.slots = new SlotPool("dispatch region", regions);
@@ -29,18 +31,45 @@ final class RegionSlots {
     return slots.take(operation, ordinal);
   }
 
-  /** Gives a region back, and its place. */
+  /** How many regions there are. */
+  int slots() {
+    return places.length;
+  }
+
+  /** Regions that are taken. */
+  int taken() {
+    return slots.taken();
+  }
+
+  /**
+   * From now on the place of a region that is given back stays with it while a masked peer may
+   * still write there.
+   *
+   * @param test whether one may
+   */
+  void keepQuarantined(IntPredicate test) {
+    quarantined = test;
+  }
+
+  /** Gives a region back, and its place unless a masked peer may still write there. */
   void give(int region) {
+    if (!quarantined.test(region)) {
+      givePlace(region);
+    }
+    slots.give(region);
+  }
+
+  private void givePlace(int region) {
     CudaArena.Place place = places[region];
     if (place != null) {
       places[region] = null;
       arena().give(place);
     }
-    slots.give(region);
   }
 
   /** Gives a taken region its place: the first that is large enough, else the largest. */
   CudaArena.Place place(int region, long bytes) {
+    givePlace(region);
     CudaArena.Place place = arena().take(bytes);
     places[region] = place == null ? arena().takeLargest() : place;
     return Objects.requireNonNull(places[region]);
@@ -48,6 +77,7 @@ final class RegionSlots {
 
   /** Gives a taken region the largest place. */
   CudaArena.Place placeLargest(int region) {
+    givePlace(region);
     CudaArena.Place place = arena().takeLargest();
     places[region] = place;
     return place;

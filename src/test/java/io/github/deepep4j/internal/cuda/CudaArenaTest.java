@@ -111,6 +111,23 @@ final class CudaArenaTest {
   }
 
   @Test
+  void shouldKeepThePlace_whenAMaskedPeerMayStillWriteThere() {
+    RegionSlots regions = new RegionSlots(2, new CudaArena(1024));
+    int[] late = {0};
+    regions.keepQuarantined(region -> region == late[0]);
+    int first = regions.take("dispatch", 1);
+    regions.place(first, 512);
+    regions.give(first);
+    int second = regions.take("dispatch", 2);
+    assertThat(regions.placeLargest(second)).isEqualTo(new CudaArena.Place(512, 512));
+    regions.give(second);
+    late[0] = -1;
+    int again = regions.take("dispatch", 3);
+    assertThat(again).isEqualTo(first);
+    assertThat(regions.placeLargest(again)).isEqualTo(new CudaArena.Place(0, 1024));
+  }
+
+  @Test
   void shouldGiveThePlaceBack_whenARegionIsGivenBack() {
     RegionSlots regions = new RegionSlots(2, new CudaArena(1000));
     int first = regions.take("dispatch", 1);
