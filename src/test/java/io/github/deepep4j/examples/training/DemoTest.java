@@ -18,7 +18,8 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The demo from its command line to its exit status. */
+/** The demo from its command line to its exit status, and the quickstart. */
+@Tag("backend-choice")
 final class DemoTest {
   private final ByteArrayOutputStream out = new ByteArrayOutputStream();
   private final ByteArrayOutputStream err = new ByteArrayOutputStream();
@@ -86,7 +87,6 @@ final class DemoTest {
   }
 
   @Test
-  @Tag("backend-choice")
   void shouldPrintOneRightChecksumPerRank_whenQuickstart() {
     PrintStream before = System.out;
     System.setOut(stream(out));
