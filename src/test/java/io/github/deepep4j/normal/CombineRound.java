@@ -114,7 +114,7 @@ final class CombineRound {
     int weightsPerRow = rankMajor ? dispatch.input.numTopk() : 1;
     for (int rank = 0; rank < numRanks; rank++) {
       int rows = dispatch.resultRows(rank);
-      y[rank] = Inputs.bf16Rows(random, rows, hidden);
+      y[rank] = Inputs.cancellingRows(random, rows, hidden);
       weights[rank] = Inputs.floatRows(random, rows, weightsPerRow);
       List<RowOrigin> origins = dispatch.received.get(rank).rows;
       for (int row = 0; row < rows; row++) {
@@ -124,8 +124,8 @@ final class CombineRound {
         }
       }
       RankInput input = dispatch.input.rank(rank);
-      biases[0][rank] = Inputs.bf16Rows(random, input.numTokens(), hidden);
-      biases[1][rank] = Inputs.bf16Rows(random, input.numTokens(), hidden);
+      biases[0][rank] = Inputs.cancellingRows(random, input.numTokens(), hidden);
+      biases[1][rank] = Inputs.cancellingRows(random, input.numTokens(), hidden);
     }
     for (int rank = 0; rank < numRanks; rank++) {
       expect(rank, rankMajor);
