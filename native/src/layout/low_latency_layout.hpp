@@ -31,6 +31,7 @@ namespace ep4j {
 // destination's experts, int32 [local experts].
 struct LandedMessage {
   uint64_t tag;
+  CallWords words;
   Refusal refusal;
 };
 constexpr int64_t kLandedCounts = kLineBytes;
@@ -39,6 +40,7 @@ constexpr int64_t kLandedCounts = kLineBytes;
 // the writer's experts, int32 [local experts].
 struct LowLatencyReady {
   uint64_t tag;
+  CallWords words;
 };
 constexpr int64_t kReadyBegins = kLineBytes;
 

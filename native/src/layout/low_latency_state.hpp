@@ -16,9 +16,19 @@ namespace ep4j {
 
 // What one block of a grid has found out for all of them; the tag is stored last.
 struct GridDecision {
-  uint64_t tag;      // epoch of the call
-  int32_t verdict;   // ep4j_verdict
-  uint32_t arrived;  // ranks whose condition came true
+  uint64_t tag;         // epoch of the call
+  int32_t verdict;      // ep4j_verdict
+  uint32_t arrived;     // ranks whose condition came true
+  uint32_t outputs[4];  // combine: output in which each rank published, 4 bits per rank
+};
+static_assert(kMaxLowLatency <= 16 && kMaxRanks <= 4 * 8);
+
+// Words that tell peers that their rows were taken. A kernel leaves them to the next one, which
+// publishes them as it begins: by then all of its blocks are done, without counting them. Nobody
+// waits for such a word before its writer's next call.
+struct PendingWords {
+  uint64_t epoch;
+  uint64_t* words[kMaxRanks];  // in each peer's window; null for none
 };
 
 // The dispatch in a region.
@@ -29,16 +39,17 @@ struct LowLatencyRecord {
 };
 
 struct LowLatencyState {
-  uint64_t dispatches;    // entered so far; its remainder chooses the inbox
-  uint64_t bad_choice;    // BadChoice word of the routing being sent
-  uint32_t send_blocks;   // blocks that have finished a sending half; back to 0 at its end
-  uint32_t receive_blocks;
+  uint64_t inbox_epoch;  // of the last dispatch in the inbox that the next one uses
+  int32_t inbox;         // that the next dispatch uses
+  uint32_t send_blocks;  // blocks that have finished a sending half; back to 0 at its end
+  uint32_t entered_blocks;  // of a combine, likewise
+  uint64_t bad_choice;      // BadChoice word of the routing being sent
+  PendingWords pending;
   GridDecision may_send;
   GridDecision received;
   uint64_t inbox_epochs[kMaxLowLatency];   // of each inbox's last dispatch
   uint64_t output_epochs[kMaxLowLatency];  // of each output's last publication
   LowLatencyRecord regions[kMaxLowLatency];
-  int32_t peer_outputs[kMaxRanks];  // output in which each peer published the current combine
 };
 
 struct LowLatencyStateLayout {

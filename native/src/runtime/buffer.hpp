@@ -155,6 +155,8 @@ class Buffer {
   LowLatencyRegion& low_latency_region(int region) const;
   LowLatencyOutput& low_latency_output(int output) const;
   char* low_latency_memory(int64_t offset) const;
+  static void await_region_readers(const LowLatencyRegion& region, Call& bracket,
+                                   cudaStream_t stream);
   void check_low_latency(const ep4j_low_latency_dispatch_call& call) const;
   void check_low_latency(const ep4j_low_latency_combine_call& call) const;
   void check_stream(cudaStream_t stream) const;
@@ -200,6 +202,7 @@ class Buffer {
   uint32_t masked_by_host_ = 0;
   Event sequence_;
   cudaStream_t last_stream_ = nullptr;
+  bool sequence_is_behind_ = false;        // sequence_ does not mark the last call's end yet
   bool captured_ = false;                  // some call is part of a graph
   cudaStream_t control_stream_ = nullptr;  // of the kernels beside the calls
   Event control_;                          // the last of them

@@ -46,6 +46,11 @@ class Buffer::Call {
     capturing_ = status != cudaStreamCaptureStatusNone;
     buffer.captured_ = buffer.captured_ || capturing_;
     if (!capturing_ && buffer.last_stream_ != nullptr && buffer.last_stream_ != stream) {
+      if (buffer.sequence_is_behind_) {
+        check(cudaEventRecord(buffer.sequence_.get(), buffer.last_stream_),
+              "recording the last call's end");
+        buffer.sequence_is_behind_ = false;
+      }
       wait_for(buffer.sequence_);
     }
     if (!capturing_ && buffer.control_pending_) {
@@ -59,6 +64,16 @@ class Buffer::Call {
     if (!capturing_) {
       check(cudaEventRecord(buffer_.sequence_.get(), stream_), "recording the call's end");
       buffer_.last_stream_ = stream_;
+      buffer_.sequence_is_behind_ = false;
+    }
+  }
+
+  // The same for calls that can't afford an event each, two microseconds on the device: it is
+  // recorded when a call comes on another stream, until when the stream must live.
+  void finish_without_event() {
+    if (!capturing_) {
+      buffer_.last_stream_ = stream_;
+      buffer_.sequence_is_behind_ = true;
     }
   }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "device/ptx/memory.cuh"
+#include "device/sync/peer_wait.cuh"
 #include "layout/low_latency_state.hpp"
 
 namespace ep4j {
@@ -18,6 +19,22 @@ __device__ inline void publish_decision(GridDecision& decision, uint64_t epoch, 
 // Whether the call's decision is there; then what was stored before it may be read.
 __device__ inline bool has_decision(const GridDecision& decision, uint64_t epoch) {
   return ptx::load_acquire_device(&decision.tag) == epoch;
+}
+
+// Publishes what the last kernel has left. One warp, before anything that waits.
+__device__ inline void publish_pending(const LowLatencyView& view) {
+  uint64_t* word = view.state->pending.words[lane_index()];
+  if (word != nullptr && !is_masked(view.rank, lane_index())) {
+    ptx::store_release_system(word, view.state->pending.epoch);
+  }
+}
+
+// Leaves this lane's word for the next kernel, or none. The warp that has published the last ones.
+__device__ inline void leave_pending(const LowLatencyView& view, uint64_t epoch, uint64_t* word) {
+  view.state->pending.words[lane_index()] = view.rank.state->failed == 0 ? word : nullptr;
+  if (lane_index() == 0) {
+    view.state->pending.epoch = epoch;
+  }
 }
 
 // One thread of any block.

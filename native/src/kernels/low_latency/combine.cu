@@ -7,15 +7,18 @@
 //
 //   grid   as many blocks as the call gives multiprocessors, all resident: blocks wait
 //   half      role           who                 waits for             publishes
-//   send      announcer      block 0, warp 0                           CallMessage
+//   both      messenger      block 0, warp 1                           what the last kernel left
+//   send      announcer      block 0, warp 2                           CallMessage
 //             output gate    block 0, warp 0     read (only to stage)  may_send
 //             stager         all blocks          may_send, if not all  (rows)
 //                                                have read
 //             publisher      last block, or      (all blocks)          LowLatencyReady
 //                            block 0 in place
+//             epoch          the last block that has read it           advances it
 //   receive   decider        block 0, warp 0     ready                 received
 //             summing        all blocks          received
-//   both      publisher      last block          (all blocks)          read; advances the epoch
+//             messenger      block 0, warp 1                           leaves read to the next
+//                                                                      kernel
 //
 // The halves run in one launch or in two. Invariants: only block 0 decides whose outputs are
 // summed; the epoch advances after every block has read it; rows are complete before ready; they
@@ -54,31 +57,50 @@ __device__ Look look_at_reader(const LowLatencyView& view, int output, uint64_t 
   return seen >= epoch ? Look::kThere : Look::kNotYet;
 }
 
-// Warp 0: all of one block waits, or nobody has to.
-__device__ WaitOutcome await_readers(const LowLatencyView& view, int output, uint64_t epoch) {
+// One warp of a call, or of a kernel before it.
+__device__ WaitOutcome await_readers(const LowLatencyView& view, int output, uint64_t epoch,
+                                     uint64_t call) {
   const int peer = lane_index();
-  return PeerWait(view.rank).await(
-      {EP4J_STAGE_READERS, output, epoch, view.rank.state->epoch + 1}, all_ranks(view.rank),
-      [&](uint64_t& seen) { return look_at_reader(view, output, epoch, peer, seen); });
+  auto look = [&](uint64_t& seen) { return look_at_reader(view, output, epoch, peer, seen); };
+  auto quick = [&] {
+    uint64_t seen;
+    return look(seen) == Look::kThere;
+  };
+  return quick_await(view.rank, {EP4J_STAGE_READERS, output, epoch, call}, quick, look);
 }
 
-// Block 0, warp 0.
-__device__ void announce(const LowLatencyCombineParams& params, CombineStorage& shared) {
-  const LowLatencyView& view = params.view;
+// Block 0, warp 2: tells the peers which call this is.
+__device__ void announce(const LowLatencyCombineParams& params, const CombineStorage& shared) {
+  const RankView& view = params.view.rank;
   const int peer = lane_index();
+  if (shared.failed == 0 && peer < view.num_ranks && !is_masked(view, peer)) {
+    publish_call(view, shared.epoch, call_words(params, shared), peer);
+  }
+}
+
+// Block 0, warp 0: whether the output may be written.
+__device__ void open_gate(const LowLatencyCombineParams& params, CombineStorage& shared) {
+  const LowLatencyView& view = params.view;
   bool may_stage = shared.failed == 0;
-  if (may_stage && peer < view.rank.num_ranks && !is_masked(view.rank, peer)) {
-    publish_call(view.rank, shared.epoch, call_words(params, shared), peer);
-  }
-  __syncwarp();
   if (may_stage && params.y != nullptr) {
-    may_stage = !await_readers(view, params.output, shared.last_output).gave_up;
+    may_stage = !await_readers(view, params.output, shared.last_output, shared.epoch).gave_up;
   }
-  if (peer == 0) {
+  if (lane_index() == 0) {
     shared.may_stage = may_stage ? 1 : 0;
     publish_decision(view.state->may_send, shared.epoch, may_stage ? EP4J_SENT : EP4J_ABORTED, 0);
   }
   __syncwarp();
+}
+
+// Counts the blocks that have read the epoch; the last one to do so advances it. One thread of
+// every block, behind the barrier that follows its reading.
+__device__ void leave_epoch(const LowLatencyCombineParams& params, const CombineStorage& shared) {
+  LowLatencyState& state = *params.view.state;
+  if (ptx::add_acq_rel_device(&state.entered_blocks, 1) == gridDim.x - 1) {
+    state.entered_blocks = 0;
+    state.output_epochs[params.output] = shared.epoch;
+    params.view.rank.state->epoch = shared.epoch;
+  }
 }
 
 // Warp 0 of another block.
@@ -110,34 +132,40 @@ __device__ void publish_outputs(const LowLatencyCombineParams& params,
   const LowLatencyView& view = params.view;
   const LowLatencyLayout& layout = view.layout;
   const int lane = lane_index();
-  if (view.rank.state->failed != 0) {
-    return;  // peers know: this rank's failure was published
-  }
+  const int64_t record = layout.ready(params.output, view.rank.rank);
   for (int peer = warp_index(); peer < layout.num_ranks; peer += kLowLatencyWarps) {
-    if (is_masked(view.rank, peer)) {
-      continue;
-    }
-    const int64_t record = layout.ready(params.output, view.rank.rank);
+    const uint32_t failed = view.rank.state->failed;
+    const bool masked = is_masked(view.rank, peer);
     int32_t* begins = view.at<int32_t>(peer, record + kReadyBegins);
     for (int expert = lane; expert < layout.local_experts; expert += kWarpLanes) {
-      begins[expert] = view.begins[peer * layout.local_experts + expert];
+      const int32_t begin = view.begins[peer * layout.local_experts + expert];
+      if (failed == 0 && !masked) {
+        begins[expert] = begin;
+      }
     }
     __syncwarp();
-    if (lane == 0) {
-      Published<LowLatencyReady>{view.at<LowLatencyReady>(peer, record)}.publish(shared.epoch);
+    if (lane == 0 && failed == 0 && !masked) {
+      Published<LowLatencyReady> ready{view.at<LowLatencyReady>(peer, record)};
+      ready.record->words = call_words(params, shared);
+      ready.publish(shared.epoch);
     }
   }
 }
 
 __device__ void send(const LowLatencyCombineParams& params, CombineStorage& shared) {
-  if (blockIdx.x == 0 && warp_index() == 0) {
-    announce(params, shared);
-  }
   if (!params.moves_rows()) {
     if (blockIdx.x == 0) {
       publish_outputs(params, shared);
+      if (warp_index() == 2) {
+        announce(params, shared);
+      }
     }
     return;
+  }
+  if (blockIdx.x == 0 && warp_index() == 0) {
+    open_gate(params, shared);
+  } else if (blockIdx.x == 0 && warp_index() == 2) {
+    announce(params, shared);
   }
   if (blockIdx.x != 0 && warp_index() == 0) {
     const bool may_stage = await_may_stage(params, shared);
@@ -167,72 +195,93 @@ __device__ int find_output(const LowLatencyView& view, uint64_t epoch, int peer)
   return -1;
 }
 
-// Block 0, warp 0: waits for every expert rank's outputs.
-__device__ void decide_received(const LowLatencyCombineParams& params, CombineStorage& shared) {
+// Block 0, warp 0: waits for every expert rank's outputs; found: the output of this lane's rank.
+__device__ WaitOutcome await_outputs(const LowLatencyCombineParams& params,
+                                     const CombineStorage& shared, int& found) {
   const LowLatencyView& view = params.view;
-  LowLatencyState& state = *view.state;
   const int peer = lane_index();
   const CallWords words = call_words(params, shared);
-  int found = -1;
+  // Ranks that open and close alike use the same output.
+  const LowLatencyReady* likely =
+      view.own<LowLatencyReady>(view.layout.ready(params.output, peer));
+  auto quick = [&] {
+    if (ptx::load_acquire_system(&likely->tag) != shared.epoch || !(likely->words == words)) {
+      return false;
+    }
+    found = params.output;
+    return true;
+  };
+  auto look = [&](uint64_t& seen) {
+    Look call = look_at_call(view.rank, shared.epoch, words, peer, seen);
+    if (call != Look::kThere) {
+      return call;
+    }
+    found = find_output(view, shared.epoch, peer);
+    return found >= 0 ? Look::kThere : Look::kNotYet;
+  };
+  const WaitSite site = {EP4J_STAGE_OUTPUT, params.output, shared.epoch, shared.epoch};
+  return quick_await(view.rank, site, quick, look);
+}
+
+// Block 0, warp 0.
+__device__ void decide_received(const LowLatencyCombineParams& params, CombineStorage& shared) {
+  GridDecision& decision = params.view.state->received;
+  const int peer = lane_index();
+  int found = 0;
   WaitOutcome outcome = {true, 0};
   if (shared.failed == 0) {
-    WaitSite site = {EP4J_STAGE_OUTPUT, params.output, shared.epoch, shared.epoch};
-    outcome = PeerWait(view.rank).await(site, all_ranks(view.rank), [&](uint64_t& seen) {
-      Look call = look_at_call(view.rank, shared.epoch, words, peer, seen);
-      if (call != Look::kThere) {
-        return call;
-      }
-      found = find_output(view, shared.epoch, peer);
-      return found >= 0 ? Look::kThere : Look::kNotYet;
-    });
+    outcome = await_outputs(params, shared, found);
   }
-  state.peer_outputs[peer] = found;
+  constexpr int kPerWord = 8;
+  const uint32_t bits = static_cast<uint32_t>(max(found, 0)) << (peer % kPerWord * 4);
+  for (int word = 0; word < kMaxRanks / kPerWord; word++) {
+    const uint32_t all = __reduce_or_sync(kAllLanes, peer / kPerWord == word ? bits : 0);
+    if (peer == 0) {
+      decision.outputs[word] = all;
+    }
+  }
   __syncwarp();
   if (peer == 0) {
-    publish_decision(state.received, shared.epoch, outcome.gave_up ? EP4J_ABORTED : EP4J_SENT,
+    publish_decision(decision, shared.epoch, outcome.gave_up ? EP4J_ABORTED : EP4J_SENT,
                      outcome.gave_up ? 0 : outcome.arrived);
   }
 }
 
+template <class Units>
 __device__ void receive(const LowLatencyCombineParams& params, CombineStorage& shared) {
-  LowLatencyState& state = *params.view.state;
+  const GridDecision& decision = params.view.state->received;
+  TokenSums<Units> sums(params, shared);
   if (warp_index() == 0) {
     if (blockIdx.x == 0) {
       decide_received(params, shared);
     }
     if (lane_index() == 0) {
-      await_decision(state.received, shared.epoch);
+      await_decision(decision, shared.epoch);
     }
     __syncwarp();
-    shared.outputs[lane_index()] = state.peer_outputs[lane_index()];
+    shared.outputs[lane_index()] =
+        static_cast<int32_t>(decision.outputs[lane_index() / 8] >> (lane_index() % 8 * 4) & 0xF);
     if (lane_index() == 0) {
-      shared.arrived = state.received.arrived;
+      shared.received = decision.verdict;
+      shared.arrived = decision.arrived;
     }
   }
   __syncthreads();
-  if (state.received.verdict != EP4J_SENT) {
-    return;  // peers know: this rank's failure was published
-  }
-  if (params.log_fmt != 0) {
-    sum_tokens<LogFmtUnits>(params, shared);
-  } else {
-    sum_tokens<PlainUnits>(params, shared);
-  }
+  if (shared.received == EP4J_SENT) {
+    sums.run();
+  }  // else peers know: this rank's failure was published
 }
 
-// The last block, warp 0.
-__device__ void end_call(const LowLatencyCombineParams& params, const CombineStorage& shared) {
+// Block 0, warp 1: experts' ranks may fill their outputs again once this kernel is done.
+__device__ void leave_read(const LowLatencyCombineParams& params, const CombineStorage& shared) {
   const LowLatencyView& view = params.view;
   const int peer = lane_index();
-  if ((params.phases & kReceivePhase) != 0 && (shared.arrived >> peer & 1) != 0) {
-    ptx::store_release_system(
-        view.at<uint64_t>(peer, view.layout.read(shared.outputs[peer], view.rank.rank)),
-        shared.epoch);
-  }
-  if ((params.phases & kSendPhase) != 0 && peer == 0) {
-    view.state->output_epochs[params.output] = shared.epoch;
-    view.rank.state->epoch = shared.epoch;
-  }
+  const bool tells =
+      (params.phases & kReceivePhase) != 0 && (shared.arrived >> peer & 1) != 0;
+  leave_pending(view, shared.epoch,
+                tells ? view.at<uint64_t>(peer, view.layout.read(shared.outputs[peer],
+                                                                 view.rank.rank))
+                      : nullptr);
 }
 
 __global__ void __launch_bounds__(kLowLatencyThreads, 1)
@@ -245,22 +294,40 @@ __global__ void __launch_bounds__(kLowLatencyThreads, 1)
     shared.logarithms[threadIdx.x] = log2(static_cast<double>(threadIdx.x) / 128);
   }
   __syncthreads();
-  if ((params.phases & kSendPhase) != 0) {
+  const bool is_messenger = blockIdx.x == 0 && warp_index() == 1;
+  const bool sends = (params.phases & kSendPhase) != 0;
+  if (sends && threadIdx.x == 3 * kWarpLanes) {
+    leave_epoch(params, shared);
+  }
+  if (is_messenger && params.moves_rows()) {
+    publish_pending(params.view);  // before anybody waits for readers
+  }
+  if (sends) {
     send(params, shared);
   }
-  if ((params.phases & kReceivePhase) != 0) {
-    receive(params, shared);
+  if (is_messenger && !params.moves_rows()) {
+    publish_pending(params.view);  // behind what the peers wait for
   }
-  if (is_last_block(params.view.state->receive_blocks) && warp_index() == 0) {
-    end_call(params, shared);
+  if ((params.phases & kReceivePhase) != 0) {
+    if (params.log_fmt != 0) {
+      receive<LogFmtUnits>(params, shared);
+    } else {
+      receive<PlainUnits>(params, shared);
+    }
+  }
+  if (is_messenger) {
+    leave_read(params, shared);
   }
 }
 
 __global__ void __launch_bounds__(kWarpLanes)
     await_empty_output_kernel(const __grid_constant__ LowLatencyOutputParams params) {
   const LowLatencyView& view = params.view;
-  if (!has_failed(view.rank, view.rank.state->epoch + 1)) {
-    await_readers(view, params.output, view.state->output_epochs[params.output]);
+  const uint64_t call = view.rank.state->epoch + 1;
+  if (!has_failed(view.rank, call)) {
+    publish_pending(view);
+    leave_pending(view, 0, nullptr);
+    await_readers(view, params.output, view.state->output_epochs[params.output], call);
   }
 }
 

@@ -5,6 +5,7 @@
 #include "device/sync/call_agreement.cuh"
 #include "device/sync/grid_decision.cuh"
 #include "device/sync/grid_end.cuh"
+#include "device/sync/quick_wait.cuh"
 #include "kernels/low_latency/combine.hpp"
 
 namespace ep4j {
@@ -24,6 +25,7 @@ struct CombineStorage {
   uint32_t failed;       // this rank gave up in an earlier call
   int32_t verdict;       // of the dispatch
   uint32_t may_stage;
+  int32_t received;  // ep4j_verdict of this call
   uint32_t arrived;  // ranks whose outputs are summed
   int32_t outputs[kMaxRanks];
   TokenTable tokens[2];

@@ -3,17 +3,20 @@
 //
 //   grid   as many blocks as the call gives multiprocessors, all resident: blocks wait
 //   half      role             who                 waits for         publishes
-//   send      announcer        block 0, warp 0     emptied           CallMessage; may_send
+//   both      messenger        block 0, warp 1                       what the last kernel left
+//   send      announcer        block 0, warp 2                       CallMessage
+//             gate             block 0, warp 0     emptied           may_send
 //             message sender   all blocks          may_send, if not  (slots, counts)
 //                                                  all are empty
 //             publisher        last block          (all blocks)      LandedMessage
 //   receive   decider          block 0, warp 0     landed            received
 //             packer           all blocks          received
-//             publisher        last block          (all blocks)      emptied
+//             messenger        block 0, warp 1                       leaves emptied to the next
+//                                                                    kernel
 //
-// The halves run in one launch or in two; between two no multiprocessor is used. A dispatch uses
-// inbox (ordinal mod inboxes), which is free when the dispatch before in it has been packed
-// everywhere: nothing else is asked of a receiver, so any result may stay open.
+// The halves run in one launch or in two; between two no multiprocessor is used. Dispatches use
+// the inboxes in turn; one is free when the last dispatch in it has been packed everywhere: nothing
+// else is asked of a receiver, so any result may stay open.
 //
 // Invariants: what every block reads on entry is advanced by the last block, which comes after all
 // have read it; only block 0 decides what came, so that all blocks pack the same rows; counts and
@@ -33,23 +36,34 @@ __device__ Look look_at_inbox(const LowLatencyView& view, const DispatchStorage&
   return seen >= shared.inbox_epoch ? Look::kThere : Look::kNotYet;
 }
 
-// Block 0, warp 0: tells the peers which call this is, and waits for their inboxes.
-__device__ void announce(const LowLatencyDispatchParams& params, DispatchStorage& shared) {
+// Block 0, warp 2: tells the peers which call this is.
+__device__ void announce(const LowLatencyDispatchParams& params, const DispatchStorage& shared) {
+  const RankView& view = params.view.rank;
+  const int peer = lane_index();
+  if (shared.failed == 0 && peer < view.num_ranks && !is_masked(view, peer)) {
+    publish_call(view, shared.epoch, params.words, peer);
+  }
+}
+
+// Block 0, warp 0: waits for the peers' inboxes. A rank that is masked would learn it from nobody's
+// silence, because its peers may have sent before they gave it up: so it looks, too, and then the
+// wait says why.
+__device__ void open_gate(const LowLatencyDispatchParams& params, DispatchStorage& shared) {
   const LowLatencyView& view = params.view;
   const int peer = lane_index();
   WaitOutcome outcome = {true, 0};
   if (shared.failed == 0) {
-    if (peer < view.rank.num_ranks && !is_masked(view.rank, peer)) {
-      publish_call(view.rank, shared.epoch, params.words, peer);
-    }
-    outcome = PeerWait(view.rank).await(
-        {EP4J_STAGE_INBOX, params.region, shared.epoch, shared.epoch}, all_ranks(view.rank),
-        [&](uint64_t& seen) {
-          // A rank that is masked would learn it from nobody's silence: its inbox is empty, and its
-          // peers may have sent before they gave it up. So it looks, and the wait says why.
-          const Look inbox = look_at_inbox(view, shared, peer, seen);
-          return is_masked_by(view.rank, peer) ? Look::kNotYet : inbox;
-        });
+    auto look = [&](uint64_t& seen) {
+      const bool masked = is_masked_by(view.rank, peer);
+      const Look inbox = look_at_inbox(view, shared, peer, seen);
+      return masked ? Look::kNotYet : inbox;
+    };
+    auto quick = [&] {
+      uint64_t seen;
+      return look(seen) == Look::kThere;
+    };
+    const WaitSite site = {EP4J_STAGE_INBOX, params.region, shared.epoch, shared.epoch};
+    outcome = quick_await(view.rank, site, quick, look);
   }
   if (peer == 0) {
     shared.open = outcome.arrived;
@@ -59,7 +73,7 @@ __device__ void announce(const LowLatencyDispatchParams& params, DispatchStorage
   __syncwarp();
 }
 
-// Warp 0 of another block: goes on when it sees that all inboxes are empty, which they nearly
+// One warp of another block: goes on when it sees that all inboxes are empty, which they nearly
 // always are, or when block 0 has given up on some.
 __device__ uint32_t await_open(const LowLatencyDispatchParams& params,
                                const DispatchStorage& shared) {
@@ -96,25 +110,33 @@ __device__ Refusal refusal_of(const LowLatencyDispatchParams& params, uint64_t b
           value};
 }
 
-// The last block, warp 0.
+// The last block, warp 0. What the receiving half writes, too, comes before the words that let it
+// go on.
 __device__ void end_send(const LowLatencyDispatchParams& params, const DispatchStorage& shared) {
   const LowLatencyView& view = params.view;
   LowLatencyState& state = *view.state;
   const int peer = lane_index();
-  const Refusal refusal = refusal_of(params, state.bad_choice);
-  const bool failed = view.rank.state->failed != 0;
-  if (!failed && peer < view.rank.num_ranks && !is_masked(view.rank, peer)) {
-    Published<LandedMessage> landed{landed_at(view, peer, shared.inbox, view.rank.rank)};
-    landed.record->refusal = refusal;
-    landed.publish(shared.epoch);
-  }
-  __syncwarp();
+  const int next = shared.inbox + 1 == view.layout.inboxes ? 0 : shared.inbox + 1;
+  const uint64_t next_epoch = next == shared.inbox ? shared.epoch : state.inbox_epochs[next];
+  const uint64_t bad = state.bad_choice;
+  const uint32_t failed = view.rank.state->failed;
+  const bool tells = peer < view.rank.num_ranks && !is_masked(view.rank, peer);
   if (peer == 0) {
-    state.bad_choice = BadChoice::kNone;
     state.inbox_epochs[shared.inbox] = shared.epoch;
-    state.dispatches++;
+    state.inbox = next;
+    state.inbox_epoch = next_epoch;
     state.regions[params.region] = {shared.epoch, shared.inbox, EP4J_ABORTED};
     view.rank.state->epoch = shared.epoch;
+  }
+  __syncwarp();
+  if (tells && failed == 0) {
+    Published<LandedMessage> landed{landed_at(view, peer, shared.inbox, view.rank.rank)};
+    landed.record->words = params.words;
+    landed.record->refusal = refusal_of(params, bad);
+    landed.publish(shared.epoch);
+  }
+  if (peer == 0 && bad != BadChoice::kNone) {
+    state.bad_choice = BadChoice::kNone;
   }
 }
 
@@ -123,6 +145,8 @@ __device__ void send(const LowLatencyDispatchParams& params, DispatchStorage& sh
                      char* memory) {
   if (blockIdx.x == 0) {
     if (warp_index() == 0) {
+      open_gate(params, shared);
+    } else if (warp_index() == 2) {
       announce(params, shared);
     }
     __syncthreads();
@@ -152,38 +176,61 @@ __device__ void report_refusal(const LowLatencyDispatchParams& params, uint64_t 
 }
 
 // Block 0, warp 0: waits for every source's rows, and for the readers of the output that the
-// result's expert outputs will go to.
+// result's expert outputs will go to. waited: time blocked on this lane's source.
+__device__ WaitOutcome await_rows(const LowLatencyDispatchParams& params,
+                                  const DispatchStorage& shared, uint64_t& waited) {
+  const LowLatencyView& view = params.view;
+  const int source = lane_index();
+  const uint64_t output_epoch =
+      params.output < 0 ? 0 : view.state->output_epochs[params.output];
+  const LandedMessage* landed = landed_at(view, view.rank.rank, shared.inbox, source);
+  const uint64_t* read =
+      view.own<uint64_t>(view.layout.read(params.output < 0 ? 0 : params.output, source));
+  const uint64_t begin = ptx::global_nanos();
+  bool is_first_look = true;
+  bool is_blocked = true;
+  // Once the rows are there, waiting is for readers.
+  auto note = [&](bool rows_are_there) {
+    if (rows_are_there && is_blocked) {
+      waited = is_first_look ? 0 : ptx::global_nanos() - begin;
+      is_blocked = false;
+    }
+    is_first_look = false;
+    return rows_are_there;
+  };
+  auto are_read = [&](uint64_t& seen) {
+    seen = output_epoch == 0 ? 0 : ptx::load_acquire_system(read);
+    return seen >= output_epoch;
+  };
+  auto quick = [&] {
+    uint64_t seen = ptx::load_acquire_system(&landed->tag);
+    return note(seen == shared.epoch && landed->words == params.words) && are_read(seen);
+  };
+  WaitSite site = {EP4J_STAGE_ARRIVAL, params.region, shared.epoch, shared.epoch};
+  auto look = [&](uint64_t& seen) {
+    Look call = look_at_call(view.rank, shared.epoch, params.words, source, seen);
+    if (call != Look::kThere) {
+      return call;
+    }
+    seen = ptx::load_acquire_system(&landed->tag);
+    if (!note(seen == shared.epoch)) {
+      return seen < shared.epoch ? Look::kNotYet : Look::kOvertaken;
+    }
+    site.stage = EP4J_STAGE_READERS;
+    return are_read(seen) ? Look::kThere : Look::kNotYet;
+  };
+  return quick_await(view.rank, site, quick, look);
+}
+
+// Block 0, warp 0.
 __device__ void decide_received(const LowLatencyDispatchParams& params, DispatchStorage& shared) {
   const LowLatencyView& view = params.view;
   LowLatencyState& state = *view.state;
   const int source = lane_index();
-  const uint64_t output_epoch = params.output < 0 ? 0 : state.output_epochs[params.output];
-  WaitSite site = {EP4J_STAGE_ARRIVAL, params.region, shared.epoch, shared.epoch};
-  const uint64_t begin = ptx::global_nanos();
   uint64_t waited = 0;
-  bool is_first_look = true;
   WaitOutcome outcome = {true, 0};
   if (shared.failed == 0) {
-    outcome = PeerWait(view.rank).await(site, all_ranks(view.rank), [&](uint64_t& seen) {
-      const uint64_t since = is_first_look ? 0 : ptx::global_nanos() - begin;
-      is_first_look = false;
-      Look call = look_at_call(view.rank, shared.epoch, params.words, source, seen);
-      if (call != Look::kThere) {
-        return call;
-      }
-      seen = Published<LandedMessage>{landed_at(view, view.rank.rank, shared.inbox, source)}.seen();
-      if (seen != shared.epoch) {
-        return seen < shared.epoch ? Look::kNotYet : Look::kOvertaken;
-      }
-      waited = site.stage == EP4J_STAGE_ARRIVAL ? since : waited;
-      if (output_epoch != 0) {
-        site.stage = EP4J_STAGE_READERS;
-        seen = ptx::load_acquire_system(
-            view.own<uint64_t>(view.layout.read(params.output, source)));
-        return seen >= output_epoch ? Look::kThere : Look::kNotYet;
-      }
-      return Look::kThere;
-    });
+    outcome = await_rows(params, shared, waited);
   }
   Refusal refusal = {EP4J_ROUTING_GOOD, 0, 0};
   if ((outcome.arrived >> source & 1) != 0) {
@@ -204,18 +251,18 @@ __device__ void decide_received(const LowLatencyDispatchParams& params, Dispatch
     publish_decision(state.received, shared.epoch, verdict,
                      verdict == EP4J_SENT ? outcome.arrived : 0);
   }
+  __syncwarp();
 }
 
-// The last block, warp 0: sources may fill the inbox again.
-__device__ void end_receive(const LowLatencyDispatchParams& params, const DispatchStorage& shared) {
+// Block 0, warp 1: sources may fill the inbox again once this kernel is done.
+__device__ void leave_emptied(const LowLatencyDispatchParams& params,
+                              const DispatchStorage& shared) {
   const LowLatencyView& view = params.view;
   const int source = lane_index();
-  if (view.rank.state->failed == 0 && source < view.rank.num_ranks &&
-      !is_masked(view.rank, source)) {
-    ptx::store_release_system(
-        view.at<uint64_t>(source, view.layout.emptied(shared.inbox, view.rank.rank)),
-        shared.epoch);
-  }
+  const bool tells = (params.phases & kReceivePhase) != 0 && source < view.rank.num_ranks;
+  leave_pending(view, shared.epoch,
+                tells ? view.at<uint64_t>(source, view.layout.emptied(shared.inbox, view.rank.rank))
+                      : nullptr);
 }
 
 template <bool kBulk>
@@ -236,9 +283,6 @@ __device__ void receive(const LowLatencyDispatchParams& params, DispatchStorage&
   if (warp_index() < MessagePacker<kBulk>::num_warps(params)) {
     MessagePacker<kBulk>(params, shared, memory).run();
   }
-  if (is_last_block(state.receive_blocks) && warp_index() == 0) {
-    end_receive(params, shared);
-  }
 }
 
 template <bool kBulk>
@@ -251,11 +295,18 @@ __global__ void __launch_bounds__(kLowLatencyThreads, 1)
       enter_call(params, shared);
     }
     __syncthreads();
+    const bool is_messenger = blockIdx.x == 0 && warp_index() == 1;
+    if (is_messenger) {
+      publish_pending(params.view);
+    }
     if ((params.phases & kSendPhase) != 0) {
       send<kBulk>(params, shared, memory);
     }
     if ((params.phases & kReceivePhase) != 0) {
       receive<kBulk>(params, shared, memory);
+    }
+    if (is_messenger) {
+      leave_emptied(params, shared);
     }
   }
 }

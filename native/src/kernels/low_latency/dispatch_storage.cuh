@@ -4,6 +4,7 @@
 #include "device/sync/call_agreement.cuh"
 #include "device/sync/grid_decision.cuh"
 #include "device/sync/grid_end.cuh"
+#include "device/sync/quick_wait.cuh"
 #include "kernels/low_latency/dispatch.hpp"
 
 namespace ep4j {
@@ -31,9 +32,8 @@ __device__ inline void enter_call(const LowLatencyDispatchParams& params, Dispat
   const LowLatencyState& state = *params.view.state;
   if ((params.phases & kSendPhase) != 0) {
     shared.epoch = params.view.rank.state->epoch + 1;
-    shared.inbox = static_cast<int32_t>(state.dispatches %
-                                        static_cast<uint32_t>(params.view.layout.inboxes));
-    shared.inbox_epoch = state.inbox_epochs[shared.inbox];
+    shared.inbox = state.inbox;
+    shared.inbox_epoch = state.inbox_epoch;
   } else {
     shared.epoch = state.regions[params.region].epoch;
     shared.inbox = state.regions[params.region].inbox;

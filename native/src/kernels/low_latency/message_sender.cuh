@@ -56,7 +56,7 @@ class MessageSender {
         begin_(share_begin(static_cast<int>(blockIdx.x))),
         end_(share_begin(static_cast<int>(blockIdx.x) + 1)) {}
 
-  // await_open says, in warp 0, which destinations rows may go to.
+  // await_open says, in one warp, which destinations rows may go to.
   template <class AwaitOpen>
   __device__ void run(AwaitOpen await_open) {
     const bool tells_counts = blockIdx.x == gridDim.x - 1;
@@ -65,14 +65,13 @@ class MessageSender {
     }
     load_vectors(begin_, 0);
     chosen_ = warp_index() == 0 ? choices_.of_token(begin_) : -1;
-    count_choices_before(begin_);
-    if (warp_index() == 0) {
+    if (warp_index() == kLowLatencyWarps - 1) {  // while the others load choices
       const uint32_t open = await_open();
       if (lane_index() == 0) {
         shared_.open = open;
       }
     }
-    __syncthreads();
+    count_choices_before(begin_);
     for (int token = begin_; token < end_; token++) {
       send(token);
     }

@@ -8,31 +8,46 @@
 
 namespace ep4j {
 
+// What this lane knows of a token's choice, loaded ahead of its use.
+struct Choice {
+  int32_t expert;  // -1 for none
+  int32_t ordinal;
+  float weight;
+};
+
+// Warp 0.
+__device__ inline Choice load_choice(const LowLatencyCombineParams& params,
+                                     const CombineStorage& shared, int token) {
+  const LowLatencyView& view = params.view;
+  const int64_t place = int64_t{token} * params.num_topk + lane_index();
+  if (lane_index() >= params.num_topk || token >= params.num_tokens ||
+      shared.verdict != EP4J_SENT) {
+    return {-1, 0, 0.0f};
+  }
+  return {view.experts[place], view.ordinals[place], params.weights[place]};
+}
+
 // Which rows a token has. Warp 0.
 __device__ inline void find_rows(const LowLatencyCombineParams& params,
-                                 const CombineStorage& shared, int token, TokenTable& table) {
+                                 const CombineStorage& shared, const Choice& choice,
+                                 TokenTable& table) {
   const LowLatencyView& view = params.view;
   const LowLatencyLayout& layout = view.layout;
   const int lane = lane_index();
-  const int64_t place = int64_t{token} * params.num_topk + lane;
-  const bool is_choice = lane < params.num_topk && shared.verdict == EP4J_SENT;
-  const int32_t expert = is_choice ? view.experts[place] : -1;
-  const int32_t ordinal = is_choice ? view.ordinals[place] : 0;
-  const float weight = is_choice ? params.weights[place] : 0.0f;
-  const int peer = expert / layout.local_experts;
-  const int local = expert % layout.local_experts;
-  const bool there = expert >= 0 && (shared.arrived >> peer & 1) != 0;
+  const int peer = choice.expert / layout.local_experts;
+  const int local = choice.expert % layout.local_experts;
+  const bool there = choice.expert >= 0 && (shared.arrived >> peer & 1) != 0;
   const uint32_t rows = __ballot_sync(kAllLanes, there);
   if (there) {
     const int output = shared.outputs[peer];
     const int32_t* begins = view.own<int32_t>(layout.ready(output, peer) + kReadyBegins);
-    const int64_t row = local * layout.rows_per_expert() + begins[local] + ordinal;
+    const int64_t row = local * layout.rows_per_expert() + begins[local] + choice.ordinal;
     const char* base = view.at<char>(peer, layout.output(output));
     const int k = __popc(rows & ((1u << lane) - 1));
     table.rows[k] = base + row * params.row_bytes;
     table.ranges[k] =
         reinterpret_cast<const uint32_t*>(base + layout.ranges() + row * layout.range_bytes());
-    table.weights[k] = weight;
+    table.weights[k] = choice.weight;
   }
   if (lane == 0) {
     table.count = __popc(rows);
@@ -129,28 +144,50 @@ struct LogFmtUnits {
   }
 };
 
-// This block's share of the tokens' parts. All threads.
+// A block's share of the tokens' parts.
 template <class Units>
-__device__ void sum_tokens(const LowLatencyCombineParams& params, CombineStorage& shared) {
-  const int units = params.row_bytes / (2 * Units::kChannels);
-  const int per_part = static_cast<int>(ceil_div(units, params.parts_per_token));
-  const int items = params.num_tokens * params.parts_per_token;
-  int turn = 0;
-  for (int item = static_cast<int>(blockIdx.x); item < items; item += static_cast<int>(gridDim.x)) {
-    const int token = item / params.parts_per_token;
-    const int first = (item - token * params.parts_per_token) * per_part;
-    TokenTable& table = shared.tokens[turn];
-    turn ^= 1;  // a slow warp may still read the other one
-    if (warp_index() == 0) {
-      find_rows(params, shared, token, table);
-    }
-    __syncthreads();
-    char* out = params.out + int64_t{token} * params.row_bytes;
-    for (int unit = first + static_cast<int>(threadIdx.x); unit < min(first + per_part, units);
-         unit += kLowLatencyThreads) {
-      Units::sum(table, unit, out, log_fmt_chunk(params.row_bytes / 2), shared.logarithms);
+class TokenSums {
+ public:
+  // Made before the outputs are there, so that the first choices are.
+  __device__ TokenSums(const LowLatencyCombineParams& params, CombineStorage& shared)
+      : params_(params), shared_(shared), item_(static_cast<int>(blockIdx.x)) {
+    load_next();
+  }
+
+  // All threads.
+  __device__ void run() {
+    const int units = params_.row_bytes / (2 * Units::kChannels);
+    const int per_part = static_cast<int>(ceil_div(units, params_.parts_per_token));
+    const int items = params_.num_tokens * params_.parts_per_token;
+    for (int turn = 0; item_ < items; turn ^= 1) {
+      const int token = item_ / params_.parts_per_token;
+      const int first = (item_ - token * params_.parts_per_token) * per_part;
+      TokenTable& table = shared_.tokens[turn];  // a slow warp may still read the other one
+      if (warp_index() == 0) {
+        find_rows(params_, shared_, choice_, table);
+      }
+      __syncthreads();
+      item_ += static_cast<int>(gridDim.x);
+      load_next();
+      char* out = params_.out + int64_t{token} * params_.row_bytes;
+      for (int unit = first + static_cast<int>(threadIdx.x); unit < min(first + per_part, units);
+           unit += kLowLatencyThreads) {
+        Units::sum(table, unit, out, log_fmt_chunk(params_.row_bytes / 2), shared_.logarithms);
+      }
     }
   }
-}
+
+ private:
+  __device__ void load_next() {
+    if (warp_index() == 0) {
+      choice_ = load_choice(params_, shared_, item_ / params_.parts_per_token);
+    }
+  }
+
+  const LowLatencyCombineParams& params_;
+  CombineStorage& shared_;
+  int item_;
+  Choice choice_;
+};
 
 }  // namespace ep4j
