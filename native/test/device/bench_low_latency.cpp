@@ -3,7 +3,7 @@
 // Every stream waits behind a gate until all launches of a sample are queued. A sample is ten
 // operations back to back; its time, from an event behind the gate to one behind the last
 // operation, is the slowest rank's, divided by ten. Figures are the median and the 99th percentile
-// of 200 samples. Combine is zero-copy: expert outputs lie where peers read them, in memory that
+// of 100 samples. Combine is zero-copy: expert outputs lie where peers read them, in memory that
 // the dispatch has made sure of. Every pair uses the region and the output that the last one has
 // released, as a decoder does. Data is not flushed from L2. Rows and sums are verified against the
 // oracle before and after.
@@ -29,7 +29,7 @@ constexpr int kHidden = 7168;
 constexpr int kTopk = 8;
 constexpr int kBatch = 10;
 constexpr int kWarmUps = 20;
-constexpr int kSamples = 200;
+constexpr int kSamples = 100;
 constexpr int64_t kGateNanos = 10'000'000'000;
 
 struct Micros {

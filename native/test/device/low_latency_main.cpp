@@ -11,8 +11,8 @@ void low_latency_soak_tests(Suite& suite, int rounds);
 void low_latency_tests(Suite& suite, bool single_rank);
 }  // namespace ep4j::test
 
-// No argument: everything. "single": cases of one rank, for a memory checker. "soak N": N short
-// rounds.
+// No argument: everything. "single": cases of one rank, for a memory checker. "faults": those alone.
+// "soak N": graph replays and N short rounds.
 int main(int argc, char** argv) {
   using namespace ep4j::test;
   ep4j_device device = {};
@@ -25,14 +25,15 @@ int main(int argc, char** argv) {
               device.compute_minor, device.num_sms, device.driver_version);
   const bool single = argc > 1 && std::strcmp(argv[1], "single") == 0;
   const bool soak = argc > 2 && std::strcmp(argv[1], "soak") == 0;
+  const bool faults = argc > 1 && std::strcmp(argv[1], "faults") == 0;
   Suite suite;
-  if (!soak) {
+  if (!soak && !faults) {
     low_latency_tests(suite, single);
   }
   if (!soak && !single) {
     low_latency_fault_tests(suite);
   }
-  if (!single) {
+  if (!single && !faults) {
     low_latency_soak_tests(suite, soak ? std::atoi(argv[2]) : 600);
   }
   return suite.finish();
