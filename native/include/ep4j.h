@@ -335,7 +335,7 @@ typedef struct ep4j_low_latency_result {
  */
 typedef struct ep4j_low_latency_combine_call {
   uint64_t struct_size;
-  const void* y; /* [local experts, R, hidden] BF16; the output's own memory or to be copied to it */
+  const void* y;             /* [local experts, R, hidden] BF16; in the output, or to be copied */
   const float* topk_weights; /* [num_tokens, num_topk] */
   void* out;                 /* [num_tokens, hidden] BF16 */
   int32_t region;            /* received, and not released */
@@ -580,10 +580,10 @@ EP4J_API ep4j_status ep4j_combine_receive(ep4j_buffer* buffer,
 EP4J_API ep4j_status ep4j_copy(ep4j_buffer* buffer, const ep4j_copy_call* call, void* stream);
 
 /*
- * Low-latency calls. A stream that one was issued on, or a result released on, must live until a
- * later call of the buffer was issued on another stream, or ep4j_buffer_disconnect: no event is
- * recorded per call. That a peer may use an inbox or an output again is published with this rank's
- * next low-latency call.
+ * Low-latency calls record no event each. So a stream that one was issued on, or a result released
+ * on, must live until a later call of the buffer was issued on another stream, or ep4j_idle said OK,
+ * or until ep4j_buffer_disconnect. That a peer may use an inbox or an output again is published
+ * with this rank's next low-latency call.
  */
 
 /*

@@ -39,8 +39,10 @@ struct LowLatencyRecord {
 };
 
 struct LowLatencyState {
-  uint64_t inbox_epoch;  // of the last dispatch in the inbox that the next one uses
-  int32_t inbox;         // that the next dispatch uses
+  uint64_t dispatches;     // entered so far; the remainder by the inboxes chooses the next one's
+  uint64_t inbox_ordinal;  // of the dispatch that inbox and inbox_epoch are worked out for
+  uint64_t inbox_epoch;    // of the last dispatch in inbox
+  int32_t inbox;
   uint32_t send_blocks;  // blocks that have finished a sending half; back to 0 at its end
   uint32_t entered_blocks;  // of a combine, likewise
   uint64_t bad_choice;      // BadChoice word of the routing being sent

@@ -117,7 +117,7 @@ class Buffer {
   bool standing(int64_t wait_nanos, ep4j_standing& standing);
   void abort();
   void forget(int rank);
-  bool is_idle() const;
+  bool is_idle();
   bool welcome(const ep4j_welcome_call& call);
 
  private:
@@ -161,6 +161,8 @@ class Buffer {
   void check_low_latency(const ep4j_low_latency_combine_call& call) const;
   void check_stream(cudaStream_t stream) const;
   void require_connected() const;
+  // Makes sequence_ the end of the last call; low-latency calls leave that to who needs it.
+  void mark_last_call();
   void require_room(const ep4j_window_name* names) const;
   void require_peer(int rank) const;
   template <class Launch>
@@ -202,7 +204,7 @@ class Buffer {
   uint32_t masked_by_host_ = 0;
   Event sequence_;
   cudaStream_t last_stream_ = nullptr;
-  bool sequence_is_behind_ = false;        // sequence_ does not mark the last call's end yet
+  bool sequence_is_behind_ = false;        // see mark_last_call
   bool captured_ = false;                  // some call is part of a graph
   cudaStream_t control_stream_ = nullptr;  // of the kernels beside the calls
   Event control_;                          // the last of them

@@ -46,11 +46,7 @@ class Buffer::Call {
     capturing_ = status != cudaStreamCaptureStatusNone;
     buffer.captured_ = buffer.captured_ || capturing_;
     if (!capturing_ && buffer.last_stream_ != nullptr && buffer.last_stream_ != stream) {
-      if (buffer.sequence_is_behind_) {
-        check(cudaEventRecord(buffer.sequence_.get(), buffer.last_stream_),
-              "recording the last call's end");
-        buffer.sequence_is_behind_ = false;
-      }
+      buffer.mark_last_call();
       wait_for(buffer.sequence_);
     }
     if (!capturing_ && buffer.control_pending_) {

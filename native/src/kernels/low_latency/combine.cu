@@ -25,6 +25,8 @@
 // are read before read.
 #include "kernels/low_latency/combine.hpp"
 
+#include <type_traits>
+
 #include "device/load_kernels.cuh"
 #include "kernels/low_latency/output_stager.cuh"
 #include "kernels/low_latency/weighted_sum.cuh"
@@ -152,6 +154,7 @@ __device__ void publish_outputs(const LowLatencyCombineParams& params,
   }
 }
 
+template <bool kLogFmt>
 __device__ void send(const LowLatencyCombineParams& params, CombineStorage& shared) {
   if (!params.moves_rows()) {
     if (blockIdx.x == 0) {
@@ -175,7 +178,7 @@ __device__ void send(const LowLatencyCombineParams& params, CombineStorage& shar
   }
   __syncthreads();
   if (shared.may_stage != 0) {
-    OutputStager(params, shared).run();
+    OutputStager<kLogFmt>(params, shared).run();
   }
   if (is_last_block(params.view.state->send_blocks)) {
     publish_outputs(params, shared);
@@ -284,13 +287,14 @@ __device__ void leave_read(const LowLatencyCombineParams& params, const CombineS
                       : nullptr);
 }
 
+template <bool kLogFmt>
 __global__ void __launch_bounds__(kLowLatencyThreads, 1)
     low_latency_combine_kernel(const __grid_constant__ LowLatencyCombineParams params) {
   __shared__ CombineStorage shared;
   if (threadIdx.x == 0) {
     enter_call(params, shared);
   }
-  if (params.log_fmt != 0 && threadIdx.x < kBf16Significands) {
+  if (kLogFmt && threadIdx.x < kBf16Significands) {
     shared.logarithms[threadIdx.x] = log2(static_cast<double>(threadIdx.x) / 128);
   }
   __syncthreads();
@@ -303,17 +307,13 @@ __global__ void __launch_bounds__(kLowLatencyThreads, 1)
     publish_pending(params.view);  // before anybody waits for readers
   }
   if (sends) {
-    send(params, shared);
+    send<kLogFmt>(params, shared);
   }
   if (is_messenger && !params.moves_rows()) {
     publish_pending(params.view);  // behind what the peers wait for
   }
   if ((params.phases & kReceivePhase) != 0) {
-    if (params.log_fmt != 0) {
-      receive<LogFmtUnits>(params, shared);
-    } else {
-      receive<PlainUnits>(params, shared);
-    }
+    receive<std::conditional_t<kLogFmt, LogFmtUnits, PlainUnits>>(params, shared);
   }
   if (is_messenger) {
     leave_read(params, shared);
@@ -334,12 +334,15 @@ __global__ void __launch_bounds__(kWarpLanes)
 }  // namespace
 
 cudaError_t load_low_latency_combine() {
-  return load_kernels(low_latency_combine_kernel, await_empty_output_kernel);
+  return load_kernels(low_latency_combine_kernel<false>, low_latency_combine_kernel<true>,
+                      await_empty_output_kernel);
 }
 
 cudaError_t launch_low_latency_combine(const LowLatencyCombineParams& params, int num_blocks,
                                        cudaStream_t stream) {
-  low_latency_combine_kernel<<<num_blocks, kLowLatencyThreads, 0, stream>>>(params);
+  auto kernel = params.log_fmt != 0 ? low_latency_combine_kernel<true>
+                                    : low_latency_combine_kernel<false>;
+  kernel<<<num_blocks, kLowLatencyThreads, 0, stream>>>(params);
   return cudaGetLastError();
 }
 

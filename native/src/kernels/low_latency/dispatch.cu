@@ -118,11 +118,14 @@ __device__ void end_send(const LowLatencyDispatchParams& params, const DispatchS
   const int peer = lane_index();
   const int next = shared.inbox + 1 == view.layout.inboxes ? 0 : shared.inbox + 1;
   const uint64_t next_epoch = next == shared.inbox ? shared.epoch : state.inbox_epochs[next];
+  const uint64_t ordinal = state.dispatches + 1;
   const uint64_t bad = state.bad_choice;
   const uint32_t failed = view.rank.state->failed;
   const bool tells = peer < view.rank.num_ranks && !is_masked(view.rank, peer);
   if (peer == 0) {
     state.inbox_epochs[shared.inbox] = shared.epoch;
+    state.dispatches = ordinal;
+    state.inbox_ordinal = ordinal;
     state.inbox = next;
     state.inbox_epoch = next_epoch;
     state.regions[params.region] = {shared.epoch, shared.inbox, EP4J_ABORTED};

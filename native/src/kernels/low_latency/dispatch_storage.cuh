@@ -32,8 +32,14 @@ __device__ inline void enter_call(const LowLatencyDispatchParams& params, Dispat
   const LowLatencyState& state = *params.view.state;
   if ((params.phases & kSendPhase) != 0) {
     shared.epoch = params.view.rank.state->epoch + 1;
+    const uint64_t ordinal = state.dispatches;
     shared.inbox = state.inbox;
     shared.inbox_epoch = state.inbox_epoch;
+    if (ordinal != state.inbox_ordinal) {  // the last dispatch has not worked it out: an unmask
+      shared.inbox = static_cast<int32_t>(ordinal %
+                                          static_cast<uint32_t>(params.view.layout.inboxes));
+      shared.inbox_epoch = state.inbox_epochs[shared.inbox];
+    }
   } else {
     shared.epoch = state.regions[params.region].epoch;
     shared.inbox = state.regions[params.region].inbox;

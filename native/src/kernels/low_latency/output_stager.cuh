@@ -89,6 +89,7 @@ class ChunkEncoder {
   }
 };
 
+template <bool kLogFmt>
 class OutputStager {
  public:
   __device__ OutputStager(const LowLatencyCombineParams& params, const CombineStorage& shared)
@@ -101,7 +102,7 @@ class OutputStager {
   __device__ void run() const {
     const LowLatencyView& view = params_.view;
     const int hidden = params_.row_bytes / 2;
-    const int pieces = params_.log_fmt != 0 ? hidden / log_fmt_chunk(hidden) : 1;
+    const int pieces = kLogFmt ? hidden / log_fmt_chunk(hidden) : 1;
     const Share share = {static_cast<uint32_t>(warp_index()) * gridDim.x + blockIdx.x,
                          static_cast<uint32_t>(kLowLatencyWarps) * gridDim.x};
     share_rows(view.layout.local_experts, 1, pieces, share,
@@ -115,10 +116,14 @@ class OutputStager {
   __device__ void move(int64_t row, int piece) const {
     const char* from = y_ + row * params_.row_bytes;
     char* to = output_ + row * params_.row_bytes;
-    if (params_.log_fmt == 0) {
+    if constexpr (kLogFmt) {
+      encode(from, to, row, piece);
+    } else {
       copy(from, to);
-      return;
     }
+  }
+
+  __device__ void encode(const char* from, char* to, int64_t row, int piece) const {
     const int chunk = log_fmt_chunk(params_.row_bytes / 2);
     const int64_t offset = int64_t{2} * chunk * piece;
     uint32_t* ranges =

@@ -117,6 +117,7 @@ __global__ void __launch_bounds__(kWarpLanes)
     }
     if (peer == 0) {
       params.low_latency->dispatches = params.low_latency_dispatches;
+      params.low_latency->inbox_ordinal = ~uint64_t{0};  // what was worked out ahead is void
     }
   }
   if (peer == 0) {
