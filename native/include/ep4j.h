@@ -580,16 +580,10 @@ EP4J_API ep4j_status ep4j_combine_receive(ep4j_buffer* buffer,
 EP4J_API ep4j_status ep4j_copy(ep4j_buffer* buffer, const ep4j_copy_call* call, void* stream);
 
 /*
- * Low-latency calls record no event each. So a stream that one was issued on, or a result released
- * on, must live until a later call of the buffer was issued on another stream, or ep4j_idle said OK,
- * or until ep4j_buffer_disconnect. That a peer may use an inbox or an output again is published
- * with this rank's next low-latency call.
- */
-
-/*
  * A low-latency dispatch, or its sending half: collective. Addresses are known at once; contents
  * may be read on the stream after the receiving half. The sending half of dispatch j waits until
- * every peer has received dispatch j - num_inboxes; this rank must have issued that itself.
+ * every peer has received dispatch j - num_inboxes; this rank must have issued that itself. That a
+ * peer may use an inbox or an output again is published with this rank's next low-latency call.
  */
 EP4J_API ep4j_status ep4j_low_latency_dispatch(ep4j_buffer* buffer,
                                                const ep4j_low_latency_dispatch_call* call,

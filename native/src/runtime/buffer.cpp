@@ -239,13 +239,6 @@ int Buffer::num_blocks(int num_sms) const {
   return num_sms > 0 ? num_sms : std::min(kDefaultSms, limits_.num_sms);
 }
 
-void Buffer::mark_last_call() {
-  if (sequence_is_behind_) {
-    check(cudaEventRecord(sequence_.get(), last_stream_), "recording the last call's end");
-    sequence_is_behind_ = false;
-  }
-}
-
 void Buffer::require_connected() const {
   require(!peers_.empty(), "the buffer must be connected, and it is not");
 }

@@ -117,7 +117,7 @@ class Buffer {
   bool standing(int64_t wait_nanos, ep4j_standing& standing);
   void abort();
   void forget(int rank);
-  bool is_idle();
+  bool is_idle() const;
   bool welcome(const ep4j_welcome_call& call);
 
  private:
@@ -155,14 +155,10 @@ class Buffer {
   LowLatencyRegion& low_latency_region(int region) const;
   LowLatencyOutput& low_latency_output(int output) const;
   char* low_latency_memory(int64_t offset) const;
-  static void await_region_readers(const LowLatencyRegion& region, Call& bracket,
-                                   cudaStream_t stream);
   void check_low_latency(const ep4j_low_latency_dispatch_call& call) const;
   void check_low_latency(const ep4j_low_latency_combine_call& call) const;
   void check_stream(cudaStream_t stream) const;
   void require_connected() const;
-  // Makes sequence_ the end of the last call; low-latency calls leave that to who needs it.
-  void mark_last_call();
   void require_room(const ep4j_window_name* names) const;
   void require_peer(int rank) const;
   template <class Launch>
@@ -204,7 +200,6 @@ class Buffer {
   uint32_t masked_by_host_ = 0;
   Event sequence_;
   cudaStream_t last_stream_ = nullptr;
-  bool sequence_is_behind_ = false;        // see mark_last_call
   bool captured_ = false;                  // some call is part of a graph
   cudaStream_t control_stream_ = nullptr;  // of the kernels beside the calls
   Event control_;                          // the last of them

@@ -46,7 +46,6 @@ class Buffer::Call {
     capturing_ = status != cudaStreamCaptureStatusNone;
     buffer.captured_ = buffer.captured_ || capturing_;
     if (!capturing_ && buffer.last_stream_ != nullptr && buffer.last_stream_ != stream) {
-      buffer.mark_last_call();
       wait_for(buffer.sequence_);
     }
     if (!capturing_ && buffer.control_pending_) {
@@ -60,16 +59,6 @@ class Buffer::Call {
     if (!capturing_) {
       check(cudaEventRecord(buffer_.sequence_.get(), stream_), "recording the call's end");
       buffer_.last_stream_ = stream_;
-      buffer_.sequence_is_behind_ = false;
-    }
-  }
-
-  // The same for calls that can't afford an event each, two microseconds on the device: it is
-  // recorded when a call comes on another stream, until when the stream must live.
-  void finish_without_event() {
-    if (!capturing_) {
-      buffer_.last_stream_ = stream_;
-      buffer_.sequence_is_behind_ = true;
     }
   }
 

@@ -22,7 +22,7 @@ LowLatencyLayout low_latency_layout(const ep4j_low_latency_config* config, int n
 struct LowLatencyRegion {
   bool open = false;
   bool received = false;     // its receiving half was issued
-  cudaStream_t readers = nullptr;  // where the last result was read; null for nowhere
+  bool has_readers = false;  // released marks the end of the last result's readers
   uint64_t ordinal = 0;      // of the dispatch, among this rank's
   LowLatencyDispatchParams params = {};
   Event released;

@@ -100,16 +100,6 @@ void Buffer::check_low_latency(const ep4j_low_latency_dispatch_call& call) const
   }
 }
 
-// On one stream its order is enough. On another one, readers that came after the release are waited
-// for as well; they were enqueued before this call and so don't depend on it.
-void Buffer::await_region_readers(const LowLatencyRegion& region, Call& bracket,
-                                  cudaStream_t stream) {
-  if (region.readers != nullptr && region.readers != stream && !bracket.capturing()) {
-    check(cudaEventRecord(region.released.get(), region.readers), "recording a region's readers");
-    bracket.wait_for(region.released);
-  }
-}
-
 void Buffer::low_latency_dispatch(const ep4j_low_latency_dispatch_call& call,
                                   ep4j_low_latency_result& result, cudaStream_t stream) {
   LowLatency& low = low_latency();
@@ -135,12 +125,12 @@ void Buffer::low_latency_dispatch(const ep4j_low_latency_dispatch_call& call,
   params.shape =
       low_latency_shape(params.form, config_.num_experts, bulk_, limits_.shared_bytes);
   Call bracket(*this, stream);
-  if (call.hook == 0) {
-    await_region_readers(region, bracket, stream);
+  if (call.hook == 0 && region.has_readers) {
+    bracket.wait_for(region.released);
   }
   check(launch_low_latency_dispatch(params, bulk_, blocks, stream),
         "launching the low-latency dispatch");
-  bracket.finish_without_event();
+  bracket.finish();
   region.open = true;
   region.received = call.hook == 0;
   region.ordinal = low.dispatches++;
@@ -170,10 +160,12 @@ void Buffer::low_latency_dispatch_receive(int index, int num_sms, int64_t timeou
   params.view = low_latency_view(index, timeout_nanos);
   params.phases = kReceivePhase;
   Call bracket(*this, stream);
-  await_region_readers(region, bracket, stream);
+  if (region.has_readers) {
+    bracket.wait_for(region.released);
+  }
   check(launch_low_latency_dispatch(params, bulk_, blocks, stream),
         "launching the low-latency receive");
-  bracket.finish_without_event();
+  bracket.finish();
   region.received = true;
 }
 
@@ -181,8 +173,11 @@ void Buffer::low_latency_release(int index, cudaStream_t stream) {
   LowLatencyRegion& region = low_latency_region(index);
   require(region.open && region.received, "region must hold a received result: ", index);
   Call bracket(*this, stream);
-  region.readers = bracket.capturing() ? region.readers : stream;
-  bracket.finish_without_event();
+  if (!bracket.capturing()) {
+    check(cudaEventRecord(region.released.get(), stream), "recording a region's readers");
+    region.has_readers = true;
+  }
+  bracket.finish();
   region.open = false;
 }
 
@@ -194,7 +189,7 @@ void* Buffer::low_latency_combine_input(int index, int64_t timeout_nanos, cudaSt
     Call bracket(*this, stream);
     check(launch_await_empty_output({low_latency_view(0, timeout_nanos), index}, stream),
           "launching the wait for readers");
-    bracket.finish_without_event();
+    bracket.finish();
     output.handed_out = true;
   }
   return low_latency_memory(low.layout.output(index) + low.layout.y());
@@ -254,7 +249,7 @@ void Buffer::low_latency_combine(const ep4j_low_latency_combine_call& call, cuda
   Call bracket(*this, stream);
   check(launch_low_latency_combine(params, one_block ? 1 : blocks, stream),
         "launching the low-latency combine");
-  bracket.finish_without_event();
+  bracket.finish();
   output.handed_out = false;
   output.pending = call.hook != 0;
   output.ordinal = low.combines++;
@@ -272,7 +267,7 @@ void Buffer::low_latency_combine_receive(int index, int num_sms, int64_t timeout
   params.phases = kReceivePhase;
   Call bracket(*this, stream);
   check(launch_low_latency_combine(params, blocks, stream), "launching the low-latency receive");
-  bracket.finish_without_event();
+  bracket.finish();
   output.pending = false;
 }
 

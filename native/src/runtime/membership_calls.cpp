@@ -53,7 +53,6 @@ void Buffer::disconnect() {
     check(cudaDeviceSynchronize(), "ending the buffer's work");
   } else {
     // Not the device's: other ranks may wait there for this one.
-    mark_last_call();
     poll([&] { return cudaEventQuery(sequence_.get()); }, kForever, "ending the buffer's work");
   }
   if (!peers_.empty()) {
@@ -96,8 +95,7 @@ void Buffer::forget(int rank) {
                [&](cudaStream_t stream) { return launch_forget(view_, rank, stream); });
 }
 
-bool Buffer::is_idle() {
-  mark_last_call();
+bool Buffer::is_idle() const {
   return poll([&] { return cudaEventQuery(sequence_.get()); }, 0, "the buffer's work");
 }
 
