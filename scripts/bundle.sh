@@ -58,8 +58,8 @@ cat >"$bundle/run" <<'RUN'
 #!/usr/bin/env bash
 # ./run info                                   what the library finds here
 # ./run selftest [--ranks N] [--cpu]           every form against the oracle, one line each; --processes: ranks as JVMs
-# ./run test [JUnit console options] [--cpu]   the GPU tests, and the oracle tests on the GPU; those with ranks as JVMs:
-#                                              ./run test --select-class io.github.deepep4j.process.CudaProcessTest
+# ./run test [JUnit console options] [--cpu]   the GPU tests, and the oracle tests on the GPU; without MPS, since some
+#                                              kill a rank
 # ./run bench [--quick] [options] [--cpu]      JMH: a table; JSON and a plot to results/ (--help)
 # ./run native-bench RESULT.json               the same operations from C, and what a call takes on the host
 # ./run tune [options] [--cpu]                 the fastest tuning of this machine, to a file that a buffer loads (--help)
@@ -88,7 +88,7 @@ case "${1:-}" in
       if [ $device = cuda ]; then
         # Several nodes are not on CUDA yet.
         arguments+=(--select-package io.github.deepep4j.gpu --exclude-tag nodes)
-        for name in DifferentCallsTest MaskTest UnmaskTest; do
+        for name in DifferentCallsTest MaskTest UnmaskTest process.CudaProcessTest; do
           arguments+=(--select-class "io.github.deepep4j.$name")
         done
         # What looks into the CPU backend.
