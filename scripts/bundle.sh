@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Packs one archive for a GPU host that has a driver but neither Java nor Maven: target/deepep4j-bundle.tar.gz.
 # Inside: a Java runtime, the library, the natives, all tests, JUnit, the benchmarks with JMH, the training demo and
-# ./run. At most 60 MiB unpacked with the machine code of one architecture (57; all of them add 1 to 2).
+# ./run. At most 60 MiB unpacked.
 # Needs what mvn -Pcuda needs, and a JDK 17 with its jmods. MAVEN_ARGS goes to Maven, such as
 # MAVEN_ARGS=-Dnative.options=-DCMAKE_CUDA_ARCHITECTURES=90a-real.
 #   scripts/bundle.sh            builds everything first
@@ -32,6 +32,8 @@ mkdir -p "$bundle/lib" "$bundle/natives" "$bundle/text/docs"
 "${JAVA_HOME:+$JAVA_HOME/bin/}jlink" --strip-debug --no-header-files --no-man-pages --compress=2 \
   --add-modules java.base,java.logging,java.management,jdk.management,jdk.unsupported,jdk.zipfs,jdk.incubator.vector \
   --output "$bundle/jre"
+# jlink leaves its symbol table in: 4 MB that only a debugger reads.
+strip --strip-unneeded "$bundle/jre/lib/server/libjvm.so"
 mvn -B -ntp -q org.apache.maven.plugins:maven-dependency-plugin:3.11.0:copy \
   -Dartifact="org.junit.platform:junit-platform-console-standalone:$junit" -DoutputDirectory="$bundle/lib"
 mvn -B -ntp -q dependency:copy-dependencies -DoutputDirectory="$bundle/lib" \
