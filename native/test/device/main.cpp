@@ -1,4 +1,3 @@
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
@@ -22,18 +21,13 @@ void round_trip_tests(Suite& suite, bool single_rank);
 void soak_tests(Suite& suite, int rounds);
 }  // namespace ep4j::test
 
-// No argument: everything. "small": few small cases, for a memory checker. "soak N": N short
-// rounds.
+// No argument: everything. "single": calls of one rank, for a memory checker. "soak N": N short
+// rounds. "refusal RULE": what environment_test starts as a process of its own.
 int main(int argc, char** argv) {
   using namespace ep4j::test;
-  ep4j_device device = {};
-  device.struct_size = sizeof device;
-  if (ep4j_device_info(0, &device) != EP4J_OK) {
-    std::printf("no device: %s\n", ep4j_last_error());
+  if (!print_device()) {
     return 1;
   }
-  std::printf("device %s, %d.%d, %d SMs, driver %d\n", device.name, device.compute_major,
-              device.compute_minor, device.num_sms, device.driver_version);
   if (argc > 2 && std::strcmp(argv[1], "refusal") == 0) {
     return expect_refusal(argv[2]);
   }

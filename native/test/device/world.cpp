@@ -91,6 +91,18 @@ class Watchdog {
 
 }  // namespace
 
+bool print_device() {
+  ep4j_device device = {};
+  device.struct_size = sizeof device;
+  if (ep4j_device_info(0, &device) != EP4J_OK) {
+    std::printf("no device: %s\n", ep4j_last_error());
+    return false;
+  }
+  std::printf("device %s, %d.%d, %d SMs, driver %d\n", device.name, device.compute_major,
+              device.compute_minor, device.num_sms, device.driver_version);
+  return true;
+}
+
 void ok(ep4j_status status, const char* what) {
   expect(status == EP4J_OK, what, ": status ", status, ": ", ep4j_last_error());
 }

@@ -12,6 +12,9 @@
 
 namespace ep4j::test {
 
+// Prints what the tests run on; false, with the reason printed, if there is no device.
+bool print_device();
+
 // Throws with the library's text.
 void ok(ep4j_status status, const char* what);
 void ok(cudaError_t error, const char* what);

@@ -2,6 +2,7 @@ package io.github.deepep4j;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.github.deepep4j.fixtures.AllModes;
 import io.github.deepep4j.fixtures.BufferRanks;
 import io.github.deepep4j.fixtures.CountedRows;
 import io.github.deepep4j.group.LocalGroup;
@@ -202,9 +203,7 @@ final class BufferLifecycleTest extends OneRankTest {
         BufferOptions.of(6, 64, 8).maxTopk(2).lowLatency(),
         my -> {
           for (int round = 0; round < 5; round++) {
-            try (var result =
-                    my.buffer.dispatch(
-                        ROWS.x(my.rank), ROWS.topkIdx(my.rank), ROWS.topkWeights(my.rank));
+            try (var result = AllModes.dispatch(ROWS, my.buffer, my.rank);
                 var handle = result.handle()) {
               ROWS.assertReceived(result, my.rank, ALL, Set.of());
               try (var sums = my.buffer.combine(CountedRows.copyOfRows(result.x()), handle)) {

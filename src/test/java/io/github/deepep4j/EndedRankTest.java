@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.catchThrowable;
 
 import io.github.deepep4j.error.EpException;
 import io.github.deepep4j.error.EpTimeoutException;
+import io.github.deepep4j.fixtures.AllModes;
 import io.github.deepep4j.fixtures.BufferRanks;
 import io.github.deepep4j.fixtures.CountedRows;
 import io.github.deepep4j.fixtures.Stall;
@@ -24,7 +25,7 @@ final class EndedRankTest {
   private static final BufferOptions OPTIONS = BufferOptions.of(6, 64, 8).maxTopk(2).lowLatency();
 
   private static DispatchResult dispatch(BufferRanks.Rank my) {
-    return my.buffer.dispatch(ROWS.x(my.rank), ROWS.topkIdx(my.rank), ROWS.topkWeights(my.rank));
+    return AllModes.dispatch(ROWS, my.buffer, my.rank);
   }
 
   private static EpException failure(Throwable thrown, EpException.Code code, String... words) {
@@ -112,11 +113,7 @@ final class EndedRankTest {
         OPTIONS,
         my -> {
           var result =
-              my.buffer.dispatch(
-                  ROWS.x(my.rank),
-                  ROWS.topkIdx(my.rank),
-                  ROWS.topkWeights(my.rank),
-                  DispatchOptions.defaults().hook());
+              AllModes.dispatch(ROWS, my.buffer, my.rank, DispatchOptions.defaults().hook());
           var lowLatency =
               my.buffer.lowLatencyDispatch(
                   ROWS.x(my.rank),

@@ -264,11 +264,7 @@ final class MaskTest {
         OPTIONS,
         my -> {
           var result =
-              my.buffer.dispatch(
-                  ROWS.x(my.rank),
-                  ROWS.topkIdx(my.rank),
-                  ROWS.topkWeights(my.rank),
-                  DispatchOptions.defaults().hook());
+              AllModes.dispatch(ROWS, my.buffer, my.rank, DispatchOptions.defaults().hook());
           sent.countDown();
           sent.await();
           if (my.rank == 0) {

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.catchThrowable;
 
 import io.github.deepep4j.error.EpException;
 import io.github.deepep4j.error.EpTimeoutException;
+import io.github.deepep4j.fixtures.AllModes;
 import io.github.deepep4j.fixtures.BufferRanks;
 import io.github.deepep4j.fixtures.CountedRows;
 import io.github.deepep4j.fixtures.Stall;
@@ -306,9 +307,7 @@ final class SilentRankTest {
             if (my.rank == late) {
               Thread.sleep(150);
             }
-            try (var result =
-                    my.buffer.dispatch(
-                        ROWS.x(my.rank), ROWS.topkIdx(my.rank), ROWS.topkWeights(my.rank));
+            try (var result = AllModes.dispatch(ROWS, my.buffer, my.rank);
                 var handle = result.handle()) {
               ROWS.assertReceived(result, my.rank, ALL, Set.of());
               try (var sums = my.buffer.combine(CountedRows.copyOfRows(result.x()), handle)) {

@@ -209,11 +209,7 @@ final class UnmaskTest {
           } else {
             my.buffer.mask(2);
             var pending =
-                my.buffer.dispatch(
-                    ROWS.x(my.rank),
-                    ROWS.topkIdx(my.rank),
-                    ROWS.topkWeights(my.rank),
-                    DispatchOptions.defaults().hook());
+                AllModes.dispatch(ROWS, my.buffer, my.rank, DispatchOptions.defaults().hook());
             my.buffer.unmask(2);
             assertThat(pending.isReceived()).isTrue();
             ROWS.assertReceived(pending, my.rank, Set.of(0, 1), Set.of());
