@@ -80,20 +80,11 @@ ep4j_status ep4j_buffer_bytes(const ep4j_buffer_config* config, ep4j_buffer_memo
   });
 }
 
-static ep4j_buffer* make_buffer(const ep4j_buffer_config& config,
-                                const ep4j_low_latency_config* low_latency) {
-  ep4j::device_count();  // NO_DEVICE before anything else
-  ep4j::DeviceScope scope(config.device);
-  auto made = std::make_unique<ep4j_buffer>(config, low_latency);
-  made->device = config.device;
-  return made.release();
-}
-
 ep4j_status ep4j_buffer_create(const ep4j_buffer_config* config, ep4j_buffer** buffer) {
   return guarded([&] {
     require_struct(config, "config");
     require_given(buffer, "buffer");
-    *buffer = make_buffer(*config, nullptr);
+    *buffer = ep4j::make_buffer(*config, nullptr, ep4j::PeerTransport());
     return EP4J_OK;
   });
 }
@@ -105,7 +96,7 @@ ep4j_status ep4j_buffer_create_low_latency(const ep4j_buffer_config* config,
     require_struct(config, "config");
     require_struct(low_latency, "low_latency");
     require_given(buffer, "buffer");
-    *buffer = make_buffer(*config, low_latency);
+    *buffer = ep4j::make_buffer(*config, low_latency, ep4j::PeerTransport());
     return EP4J_OK;
   });
 }

@@ -18,7 +18,7 @@ ep4j_status ep4j_low_latency_bytes(const ep4j_low_latency_config* config, int32_
     ep4j_buffer_config buffer = {};
     buffer.num_ranks = num_ranks;
     ep4j::checked(*config, buffer);
-    *bytes = ep4j::low_latency_layout(config, num_ranks, num_experts).bytes();
+    *bytes = ep4j::low_latency_layout(config, num_ranks, num_experts, false).bytes();
     return EP4J_OK;
   });
 }

@@ -20,13 +20,15 @@ struct BufferMemory {
   PinnedLayout pinned;
   int max_handles;
 
-  constexpr explicit BufferMemory(const ep4j_buffer_config& config, int64_t low_latency_bytes = 0)
+  constexpr explicit BufferMemory(const ep4j_buffer_config& config, int64_t low_latency_bytes = 0,
+                                  bool has_network = false)
       : window{{config.num_ranks, config.num_experts / config.num_ranks, config.num_regions,
                 config.num_outputs},
                config.region_bytes,
                config.output_bytes,
                config.arena_bytes,
-               low_latency_bytes},
+               low_latency_bytes,
+               has_network},
         local{config.num_experts},
         handle{config.max_tokens, config.max_topk, config.num_ranks,
                config.num_experts / config.num_ranks},

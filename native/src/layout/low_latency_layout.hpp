@@ -21,6 +21,14 @@
 //             count        [local experts] int32
 //   output    x            [local experts, n M, H] BF16
 //             ranges       [local experts, n M, H / 128] pairs of BF16, where H % 512 == 0
+//
+// Only where a network may be between ranks, behind all that:
+//   arrivals  [inboxes][n]   rows that the writer has put in the inbox since the buffer was made
+//   returned  [outputs][n]   pieces that the writer has put in the returns, likewise
+//   outbox                   for each peer its landed and ready, before they are put there
+//   messages  [inboxes][M]   this rank's messages, before they are put
+//   returns   [outputs]      expert outputs that came back, in the form of an output; rows are
+//                            [experts, M]: by expert and this rank's ordinal
 #pragma once
 
 #include "layout/messages.hpp"
@@ -33,6 +41,7 @@ struct LandedMessage {
   uint64_t tag;
   CallWords words;
   Refusal refusal;
+  uint64_t arrivals;  // what the inbox's counter has reached once all rows are there
 };
 constexpr int64_t kLandedCounts = kLineBytes;
 
@@ -41,6 +50,7 @@ constexpr int64_t kLandedCounts = kLineBytes;
 struct LowLatencyReady {
   uint64_t tag;
   CallWords words;
+  uint64_t returned;  // what the output's counter has reached once all pieces are there
 };
 constexpr int64_t kReadyBegins = kLineBytes;
 
@@ -73,6 +83,7 @@ struct LowLatencyLayout {
   int inboxes;
   int regions;
   int outputs;
+  bool has_network = false;
 
   // Words.
   EP4J_HOST_DEVICE constexpr int64_t landed(int inbox, int writer) const {
@@ -141,8 +152,43 @@ struct LowLatencyLayout {
     return ranges() + lines(rows() * range_bytes());
   }
 
+  // Over a network.
+  EP4J_HOST_DEVICE constexpr int64_t arrivals(int inbox, int writer) const {
+    return record(output(outputs), inbox, writer, kLineBytes);
+  }
+  EP4J_HOST_DEVICE constexpr int64_t returned(int output_index, int writer) const {
+    return record(arrivals(inboxes, 0), output_index, writer, kLineBytes);
+  }
+  EP4J_HOST_DEVICE constexpr int64_t counters_end() const { return returned(outputs, 0); }
+  EP4J_HOST_DEVICE constexpr int64_t landed_outbox(int inbox, int peer) const {
+    return counters_end() + landed(inbox, peer);
+  }
+  EP4J_HOST_DEVICE constexpr int64_t ready_outbox(int output_index, int peer) const {
+    return counters_end() + ready(output_index, peer);
+  }
+  EP4J_HOST_DEVICE constexpr int64_t message(int inbox, int token) const {
+    return counters_end() + control_bytes() +
+           (int64_t{inbox} * max_tokens + token) * slot_bytes();
+  }
+  EP4J_HOST_DEVICE constexpr int64_t returns(int output_index) const {
+    return message(inboxes, 0) + output_index * output_bytes();
+  }
+  EP4J_HOST_DEVICE constexpr int64_t return_row(int expert, int ordinal) const {
+    return int64_t{expert} * max_tokens + ordinal;
+  }
+
+  EP4J_HOST_DEVICE constexpr int64_t landed_bytes() const {
+    return kLandedCounts + lines(4 * int64_t{local_experts});
+  }
+  EP4J_HOST_DEVICE constexpr int64_t ready_bytes() const {
+    return kReadyBegins + lines(4 * int64_t{local_experts});
+  }
+
   EP4J_HOST_DEVICE constexpr int64_t bytes() const {
-    return max_tokens == 0 ? 0 : output(outputs);
+    if (max_tokens == 0) {
+      return 0;
+    }
+    return has_network ? returns(outputs) : output(outputs);
   }
 
  private:
@@ -153,12 +199,6 @@ struct LowLatencyLayout {
   }
   EP4J_HOST_DEVICE static constexpr int64_t widest(const MessageForm& a, const MessageForm& b) {
     return a.bytes() > b.bytes() ? a.bytes() : b.bytes();
-  }
-  EP4J_HOST_DEVICE constexpr int64_t landed_bytes() const {
-    return kLandedCounts + lines(4 * int64_t{local_experts});
-  }
-  EP4J_HOST_DEVICE constexpr int64_t ready_bytes() const {
-    return kReadyBegins + lines(4 * int64_t{local_experts});
   }
   EP4J_HOST_DEVICE constexpr int64_t landed_end() const {
     return record(0, inboxes, 0, landed_bytes());

@@ -51,6 +51,9 @@ struct LowLatencyState {
   GridDecision received;
   uint64_t inbox_epochs[kMaxLowLatency];   // of each inbox's last dispatch
   uint64_t output_epochs[kMaxLowLatency];  // of each output's last publication
+  // Over a network: what was put to each peer since the buffer was made.
+  uint64_t rows_put[kMaxLowLatency][kMaxRanks];    // for each inbox
+  uint64_t pieces_put[kMaxLowLatency][kMaxRanks];  // for each output
   LowLatencyRecord regions[kMaxLowLatency];
 };
 

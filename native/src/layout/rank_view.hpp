@@ -23,7 +23,8 @@ struct RankView {
   uint32_t* host_masked;     // pinned [n]: 1 while this rank masks a rank
   uint64_t* undelivered;     // pinned: first call whose result is not whole
   uint32_t* host_late;       // pinned [regions]: sources that may still write there
-  char* windows[kMaxRanks];  // own one included
+  int64_t outbox;  // in the own window: records for peers that only a network reaches
+  char* windows[kMaxRanks];  // own one included; null where only a network reaches
 
   EP4J_HOST_DEVICE int num_experts() const { return num_ranks * local_experts; }
 

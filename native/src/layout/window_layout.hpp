@@ -1,13 +1,15 @@
 // A rank's window: the one allocation that its peers can address.
 //
 //   control  ControlLayout
+//   outbox   its double, only where a network may be between ranks: for each peer the records that
+//            this rank writes there, before they are put
 //   low_latency  LowLatencyLayout, if the buffer has that mode
 //   regions  [num_regions] of region_bytes each
 //   outputs  [num_outputs] of output_bytes each
 //   arena    arena_bytes: places of any size for regions and outputs, instead of the two above
 //
-// Peers know where the first two lie, which are the same on all ranks. Where a region or an output
-// lies they are told by grants and ready messages, so the sizes of the others may differ.
+// Peers know where the first three lie, which are the same on all ranks. Where a region or an
+// output lies they are told by grants and ready messages, so the sizes of the others may differ.
 #pragma once
 
 #include "layout/control_layout.hpp"
@@ -20,8 +22,12 @@ struct WindowLayout {
   int64_t output_bytes;
   int64_t arena_bytes = 0;
   int64_t low_latency_bytes = 0;
+  bool has_network = false;
 
-  EP4J_HOST_DEVICE constexpr int64_t low_latency() const { return lines(control.bytes()); }
+  EP4J_HOST_DEVICE constexpr int64_t outbox() const { return lines(control.bytes()); }
+  EP4J_HOST_DEVICE constexpr int64_t low_latency() const {
+    return outbox() + (has_network ? lines(control.bytes()) : 0);
+  }
   EP4J_HOST_DEVICE constexpr int64_t region(int index) const {
     return low_latency() + lines(low_latency_bytes) + index * lines(region_bytes);
   }

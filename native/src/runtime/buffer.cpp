@@ -62,11 +62,12 @@ bool choose_bulk(const ep4j_buffer_config& config, const DeviceLimits& limits) {
 }
 
 // FNV-1a over what must be equal on all ranks.
-uint64_t digest(const ep4j_buffer_config& config, const LowLatencyLayout& low) {
+uint64_t digest(const ep4j_buffer_config& config, const LowLatencyLayout& low, bool has_network) {
   const int64_t fields[] = {config.num_ranks,    config.num_experts, config.max_tokens,
                             config.max_topk,     config.num_regions, config.num_outputs,
                             config.arena_bytes > 0, low.max_tokens,    low.hidden,
-                            low.inboxes,         low.regions,        low.outputs};
+                            low.inboxes,         low.regions,        low.outputs,
+                            has_network};
   uint64_t hash = 0xcbf29ce484222325;
   for (int64_t field : fields) {
     hash = (hash ^ static_cast<uint64_t>(field)) * 0x100000001b3;
@@ -97,18 +98,21 @@ void describe_memory(const ep4j_buffer_config& config, ep4j_buffer_memory& memor
   memory.pinned_bytes = bytes.pinned.bytes();
 }
 
-Buffer::Buffer(const ep4j_buffer_config& config, const ep4j_low_latency_config* low_latency)
+Buffer::Buffer(const ep4j_buffer_config& config, const ep4j_low_latency_config* low_latency,
+               const Transport& transport)
     : config_(checked_device(checked(config))),
       local_experts_(config.num_experts / config.num_ranks),
       limits_(device_limits(config.device)),
       bulk_(choose_bulk(config, limits_)),
       low_latency_(low_latency == nullptr
                        ? nullptr
-                       : std::make_unique<LowLatency>(*low_latency, config, limits_, bulk_)),
-      layout_(BufferMemory(config, low_latency_ == nullptr ? 0 : low_latency_->layout.bytes())
+                       : std::make_unique<LowLatency>(*low_latency, config, limits_, bulk_,
+                                                      transport.has_network())),
+      layout_(BufferMemory(config, low_latency_ == nullptr ? 0 : low_latency_->layout.bytes(),
+                           transport.has_network())
                   .window),
       handle_layout_(BufferMemory(config).handle),
-      window_(static_cast<size_t>(layout_.bytes())),
+      window_(transport.allocate(layout_.bytes())),
       local_(static_cast<size_t>(BufferMemory(config).local.bytes())),
       handles_(static_cast<size_t>(BufferMemory(config).handle_bytes())),
       pinned_(static_cast<size_t>(BufferMemory(config).pinned.bytes())),
@@ -117,21 +121,26 @@ Buffer::Buffer(const ep4j_buffer_config& config, const ep4j_low_latency_config* 
   prepare_kernels(limits_, bulk_);
   const LocalLayout local{config.num_experts};
   const PinnedLayout pinned{local_experts_};
-  check(cudaMemset(window_.get(), 0, static_cast<size_t>(layout_.control.bytes())),
-        "clearing the window's control records");
+  clear_window("clearing the window's control records", 0, layout_.low_latency());
   if (low_latency_ != nullptr) {
-    check(cudaMemset(window_.get() + layout_.low_latency(), 0,
-                     static_cast<size_t>(low_latency_->layout.control_bytes())),
-          "clearing the window's low-latency records");
+    const LowLatencyLayout& low = low_latency_->layout;
+    clear_window("clearing the window's low-latency records", layout_.low_latency(),
+                 low.control_bytes());
+    if (low.has_network) {
+      clear_window("clearing the window's counters", layout_.low_latency() + low.arrivals(0, 0),
+                   low.counters_end() - low.arrivals(0, 0));
+    }
   }
   check(cudaMemset(local_.get(), 0, static_cast<size_t>(local.bytes())), "clearing local memory");
   std::memset(pinned_.host(), 0, static_cast<size_t>(pinned.bytes()));
   *reinterpret_cast<uint64_t*>(pinned_.host() + pinned.undelivered()) = UINT64_MAX;
   control_stream_ = take_stream(config.device, true);
   check(cudaDeviceSynchronize(), "preparing the buffer");
-  name_ = ep4j::name_window(window_.get(), static_cast<uint64_t>(layout_.bytes()), config.device,
-                            digest(config, low_latency_layout(low_latency, config.num_ranks,
-                                                      config.num_experts)));
+  name_ = ep4j::name_window(window_->get(), static_cast<uint64_t>(layout_.bytes()), config.device,
+                            digest(config,
+                                   low_latency_layout(low_latency, config.num_ranks,
+                                                      config.num_experts, transport.has_network()),
+                                   transport.has_network()));
 
   for (int i = 0; i < config.num_regions; i++) {
     regions_[static_cast<size_t>(i)].place = {layout_.region(i), config.region_bytes};
@@ -146,6 +155,7 @@ Buffer::Buffer(const ep4j_buffer_config& config, const ep4j_low_latency_config* 
   view_.local_experts = local_experts_;
   view_.mask_on_timeout = config.mask_on_timeout;
   view_.control = layout_.control;
+  view_.outbox = layout_.outbox();
   view_.state = reinterpret_cast<LocalState*>(local_.get() + local.state());
   view_.tokens_per_expert = reinterpret_cast<int32_t*>(local_.get() + local.tokens_per_expert());
   view_.expert_base = reinterpret_cast<int32_t*>(local_.get() + local.expert_base());
@@ -155,6 +165,10 @@ Buffer::Buffer(const ep4j_buffer_config& config, const ep4j_low_latency_config* 
   view_.undelivered = reinterpret_cast<uint64_t*>(pinned_.device() + pinned.undelivered());
   view_.host_late = reinterpret_cast<uint32_t*>(pinned_.device() + pinned.late());
   view_.host_counts = reinterpret_cast<HostCounts*>(pinned_.device() + pinned.counts());
+}
+
+void Buffer::clear_window(const char* what, int64_t offset, int64_t bytes) const {
+  check(cudaMemset(window_->get() + offset, 0, static_cast<size_t>(bytes)), what);
 }
 
 Buffer::~Buffer() {
@@ -211,10 +225,11 @@ void Buffer::connect(const ep4j_window_name* names) {
   for (int rank = 0; rank < config_.num_ranks; rank++) {
     WindowName name;
     std::memcpy(&name, names[rank].bytes, sizeof name);
-    peers.emplace_back(name_, name, rank);
+    peers.push_back(window_->map(name_, name, rank));
   }
   for (int rank = 0; rank < config_.num_ranks; rank++) {
     view_.windows[rank] = peers[static_cast<size_t>(rank)].address();
+    distant_ = distant_ < 0 && view_.windows[rank] == nullptr ? rank : distant_;
   }
   peers_ = std::move(peers);
 }
@@ -241,6 +256,20 @@ int Buffer::num_blocks(int num_sms) const {
 
 void Buffer::require_connected() const {
   require(!peers_.empty(), "the buffer must be connected, and it is not");
+}
+
+uint32_t Buffer::reached() const {
+  require_connected();
+  uint32_t ranks = 0;
+  for (int rank = 0; rank < config_.num_ranks; rank++) {
+    ranks |= view_.windows[rank] != nullptr ? 1u << rank : 0;
+  }
+  return ranks;
+}
+
+void Buffer::require_reach() const {
+  require(distant_ < 0, "normal mode needs every peer within reach of loads and stores; rank ",
+          distant_, " is reached by a network only, which low-latency mode serves");
 }
 
 }  // namespace ep4j

@@ -74,7 +74,8 @@ void describe_memory(const ep4j_buffer_config& config, ep4j_buffer_memory& memor
 class Buffer {
  public:
   // low_latency is null for a buffer without that mode.
-  Buffer(const ep4j_buffer_config& config, const ep4j_low_latency_config* low_latency);
+  Buffer(const ep4j_buffer_config& config, const ep4j_low_latency_config* low_latency,
+         const Transport& transport);
   ~Buffer();
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
@@ -82,7 +83,8 @@ class Buffer {
   void name_window(ep4j_window_name& name) const;
   void connect(const ep4j_window_name* names);
   void disconnect();
-  void abandon_window() { window_.abandon(); }
+  uint32_t reached() const;  // bit r: rank r's window is addressed by loads and stores
+  void abandon_window() { window_->abandon(); }
 
   void layout(const ep4j_layout_call& call, cudaStream_t stream);
   bool layout_verdict(uint64_t ticket, ep4j_layout_verdict& verdict) const;
@@ -159,7 +161,9 @@ class Buffer {
   void check_low_latency(const ep4j_low_latency_combine_call& call) const;
   void check_stream(cudaStream_t stream) const;
   void require_connected() const;
+  void require_reach() const;
   void require_room(const ep4j_window_name* names) const;
+  void clear_window(const char* what, int64_t offset, int64_t bytes) const;
   void require_peer(int rank) const;
   template <class Launch>
   void beside_calls(const char* what, Launch launch);
@@ -186,7 +190,7 @@ class Buffer {
   const std::unique_ptr<LowLatency> low_latency_;  // or null
   const WindowLayout layout_;
   const HandleLayout handle_layout_;
-  DeviceMemory window_;
+  std::unique_ptr<Transport::Window> window_;
   DeviceMemory local_;
   DeviceMemory handles_;
   PinnedMemory pinned_;
@@ -194,6 +198,7 @@ class Buffer {
   WindowName name_ = {};
   RankView view_ = {};
   std::vector<MappedWindow> peers_;  // empty while not connected
+  int distant_ = -1;                 // the first rank that only a network reaches, -1 for none
   std::vector<HandleRecord> handle_records_;
   std::unique_ptr<RegionState[]> regions_;
   std::array<OutputState, kMaxOutputs> outputs_ = {};

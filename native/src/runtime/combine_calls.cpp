@@ -44,6 +44,7 @@ void Buffer::await_readers(const PublishParams& combine, cudaStream_t stream) {
 void* Buffer::combine_input(int output, int64_t rows, int hidden, int64_t timeout_nanos,
                             cudaStream_t stream) {
   require_connected();
+  require_reach();
   check_output(output, rows, hidden, 0);
   OutputState& state = free_output(output);
   require_outputs_received();
@@ -54,7 +55,7 @@ void* Buffer::combine_input(int output, int64_t rows, int hidden, int64_t timeou
   await_readers(no_combine, stream);
   bracket.finish();
   state.handed_out = true;
-  return window_.get() + state.place.offset;
+  return window_->get() + state.place.offset;
 }
 
 void Buffer::combine(const ep4j_combine_call& call, cudaStream_t stream) {
@@ -71,7 +72,7 @@ void Buffer::combine(const ep4j_combine_call& call, cudaStream_t stream) {
   const OutputLayout layout = {call.rows, row_bytes, per_row};
   OutputState& state = free_output(call.output);
   require_outputs_received();
-  char* output = window_.get() + state.place.offset;
+  char* output = window_->get() + state.place.offset;
   const bool in_place = call.y == output;
   require((call.y != nullptr || call.rows == 0) && is_aligned(call.y),
           "y must be given, aligned to 16 bytes");

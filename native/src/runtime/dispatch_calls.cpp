@@ -245,6 +245,7 @@ void Buffer::send(const ep4j_dispatch_call& call, const HandleRecord& routing,
 void Buffer::dispatch(const ep4j_dispatch_call& call, ep4j_dispatch_result& result,
                       cudaStream_t stream) {
   require_connected();
+  require_reach();
   check_rows(call);
   HandleRecord routing = check_routing(call);
   num_blocks(call.num_sms);

@@ -32,18 +32,18 @@ const ep4j_low_latency_config& checked(const ep4j_low_latency_config& config,
 }
 
 LowLatencyLayout low_latency_layout(const ep4j_low_latency_config* config, int num_ranks,
-                                    int num_experts) {
+                                    int num_experts, bool has_network) {
   if (config == nullptr) {
     return {};
   }
   return {num_ranks,           num_experts / num_ranks, config->max_tokens, config->hidden,
-          config->num_inboxes, config->num_regions,     config->num_outputs};
+          config->num_inboxes, config->num_regions,     config->num_outputs, has_network};
 }
 
 LowLatency::LowLatency(const ep4j_low_latency_config& given, const ep4j_buffer_config& buffer,
-                       const DeviceLimits& limits, bool bulk)
+                       const DeviceLimits& limits, bool bulk, bool has_network)
     : config(checked(given, buffer)),
-      layout(low_latency_layout(&given, buffer.num_ranks, buffer.num_experts)),
+      layout(low_latency_layout(&given, buffer.num_ranks, buffer.num_experts, has_network)),
       state_layout{layout.num_ranks, layout.local_experts, layout.max_tokens, buffer.max_topk,
                    layout.regions},
       most_blocks(limits.num_sms / config.ranks_on_device),

@@ -16,7 +16,7 @@ const ep4j_low_latency_config& checked(const ep4j_low_latency_config& config,
 
 // Where everything lies; empty without a configuration.
 LowLatencyLayout low_latency_layout(const ep4j_low_latency_config* config, int num_ranks,
-                                    int num_experts);
+                                    int num_experts, bool has_network);
 
 // A dispatch result.
 struct LowLatencyRegion {
@@ -38,7 +38,7 @@ struct LowLatencyOutput {
 
 struct LowLatency {
   LowLatency(const ep4j_low_latency_config& config, const ep4j_buffer_config& buffer,
-             const DeviceLimits& limits, bool bulk);
+             const DeviceLimits& limits, bool bulk, bool has_network);
 
   const ep4j_low_latency_config config;
   const LowLatencyLayout layout;

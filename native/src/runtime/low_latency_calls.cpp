@@ -49,7 +49,7 @@ LowLatencyOutput& Buffer::low_latency_output(int output) const {
 }
 
 char* Buffer::low_latency_memory(int64_t offset) const {
-  return window_.get() + layout_.low_latency() + offset;
+  return window_->get() + layout_.low_latency() + offset;
 }
 
 LowLatencyView Buffer::low_latency_view(int region, int64_t timeout_nanos) const {
@@ -241,6 +241,7 @@ void Buffer::low_latency_combine(const ep4j_low_latency_combine_call& call, cuda
   params.region = call.region;
   params.output = call.output;
   params.log_fmt = call.log_fmt != 0;
+  params.pushes = distant_ >= 0;
   params.phases = call.hook != 0 ? kSendPhase : kSendPhase | kReceivePhase;
   const int units = low.config.hidden / (params.log_fmt != 0 ? 16 : 8);
   params.parts_per_token = low_latency_parts(params.num_tokens, blocks, units);

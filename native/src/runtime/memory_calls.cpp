@@ -24,8 +24,9 @@ OutputState& Buffer::free_output(int output) {
   return state;
 }
 
-// What lies at a place may still be read by peers, if an output was there. So in an arena nothing is
-// written before every output has been read, which needs this rank to have issued its own reading.
+// What lies at a place may still be read by peers, if an output was there. So in an arena nothing
+// is written before every output has been read, which needs this rank to have issued its own
+// reading.
 uint32_t Buffer::arena_outputs() const { return is_arena() ? (1u << config_.num_outputs) - 1 : 0; }
 
 // A region, and the released ones whose last place overlaps its place: who was let into them and
@@ -92,7 +93,7 @@ void Buffer::settle_region(int region, int64_t rows, ep4j_dispatch_result& resul
 }
 
 void Buffer::describe_result(const RegionState& region, ep4j_dispatch_result& result) const {
-  char* base = window_.get() + region.place.offset;
+  char* base = window_->get() + region.place.offset;
   const RegionLayout& layout = region.layout;
   const bool there = region.settled;
   const bool counted = there && layout.form.has_metadata();

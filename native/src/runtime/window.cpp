@@ -72,11 +72,15 @@ bool same_device(const WindowName& own, const WindowName& peer) {
   return std::memcmp(own.uuid, peer.uuid, sizeof own.uuid) == 0;
 }
 
-MappedWindow::MappedWindow(const WindowName& own, const WindowName& peer, int rank) {
+void require_alike(const WindowName& own, const WindowName& peer, int rank) {
   require(peer.abi_version == own.abi_version, "rank ", rank, " must have ABI version ",
           own.abi_version, ": ", peer.abi_version);
   require(peer.config_digest == own.config_digest, "rank ", rank,
           " must have made its buffer with the same configuration");
+}
+
+MappedWindow::MappedWindow(const WindowName& own, const WindowName& peer, int rank) {
+  require_alike(own, peer, rank);
   if (same_process(own, peer)) {
     if (peer.device != own.device) {
       enable_peer_access(peer.device, rank);
@@ -109,6 +113,27 @@ MappedWindow::~MappedWindow() {
   if (opened_) {
     cudaIpcCloseMemHandle(address_);
   }
+}
+
+namespace {
+
+class PeerWindow : public Transport::Window {
+ public:
+  explicit PeerWindow(int64_t bytes) : memory_(static_cast<size_t>(bytes)) {}
+  char* get() const override { return memory_.get(); }
+  void abandon() override { memory_.abandon(); }
+  MappedWindow map(const WindowName& own, const WindowName& peer, int rank) const override {
+    return MappedWindow(own, peer, rank);
+  }
+
+ private:
+  DeviceMemory memory_;
+};
+
+}  // namespace
+
+std::unique_ptr<Transport::Window> PeerTransport::allocate(int64_t bytes) const {
+  return std::make_unique<PeerWindow>(bytes);
 }
 
 }  // namespace ep4j

@@ -1,9 +1,10 @@
-// A rank's window as its peers find it.
+// A rank's window, and as its peers find it.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
-#include "runtime/status.hpp"
+#include "runtime/memory.hpp"
 
 namespace ep4j {
 
@@ -34,7 +35,10 @@ WindowName name_window(void* window, uint64_t bytes, int device, uint64_t config
 class MappedWindow {
  public:
   MappedWindow() = default;
+  // By address inside a process, through IPC outside.
   MappedWindow(const WindowName& own, const WindowName& peer, int rank);
+  // That somebody else has mapped; null if only a network reaches it.
+  explicit MappedWindow(char* address) : address_(address) {}
   MappedWindow(MappedWindow&& other) noexcept;
   MappedWindow& operator=(MappedWindow&& other) noexcept;
   ~MappedWindow();
@@ -44,6 +48,39 @@ class MappedWindow {
  private:
   char* address_ = nullptr;
   bool opened_ = false;  // through IPC, and to be closed
+};
+
+// Refuses a peer that has another library or has made its buffer otherwise.
+void require_alike(const WindowName& own, const WindowName& peer, int rank);
+
+// Where windows come from, and how a rank reaches its peers'.
+class Transport {
+ public:
+  // One rank's window.
+  class Window {
+   public:
+    virtual ~Window() = default;
+    virtual char* get() const = 0;
+
+    // Leaves the memory allocated for good.
+    virtual void abandon() = 0;
+
+    virtual MappedWindow map(const WindowName& own, const WindowName& peer, int rank) const = 0;
+  };
+
+  virtual ~Transport() = default;
+
+  // Whether a peer may be out of reach of loads and stores.
+  virtual bool has_network() const = 0;
+
+  virtual std::unique_ptr<Window> allocate(int64_t bytes) const = 0;
+};
+
+// Load/store peers: device memory of this process, told by address or IPC handle.
+class PeerTransport : public Transport {
+ public:
+  bool has_network() const override { return false; }
+  std::unique_ptr<Window> allocate(int64_t bytes) const override;
 };
 
 }  // namespace ep4j

@@ -4,7 +4,7 @@
 #include <chrono>
 #include <thread>
 
-#include "low_latency.hpp"
+#include "low_latency_forms.hpp"
 
 namespace ep4j::test {
 namespace {
@@ -18,8 +18,9 @@ uint64_t draw(int round, uint64_t what, uint64_t choices) {
 
 class Soak {
  public:
-  Soak(RankEnd& end, const Case& c, const std::vector<std::vector<LowLatencyPlan>>& plans)
-      : c_(c), rank_(end, c, low_latency_config(c)), plans_(plans) {
+  Soak(RankEnd& end, const Case& c, const std::vector<std::vector<LowLatencyPlan>>& plans,
+       bool normal)
+      : c_(c), rank_(end, c, low_latency_config(c)), plans_(plans), normal_(normal) {
     for (const LowLatencyPlan& plan : plans[0]) {
       tensors_.push_back(rank_.upload(plan));
     }
@@ -28,7 +29,7 @@ class Soak {
   void run(int rounds) {
     for (int round = 0; round < rounds; round++) {
       pause(round);
-      if (draw(round, 1, 4) == 0) {
+      if (normal_ && draw(round, 1, 4) == 0) {
         normal_round(round);
       } else {
         low_latency_round(round);
@@ -112,21 +113,14 @@ class Soak {
   const Case& c_;
   LowLatencyRank rank_;
   const std::vector<std::vector<LowLatencyPlan>>& plans_;  // [cast][routing]
+  const bool normal_;
   std::vector<LowLatencyRank::Tensors> tensors_;
 };
 
 void soak(const Case& c, int rounds) {
-  std::vector<std::vector<LowLatencyPlan>> plans;
-  for (int cast = 0; cast < 4; cast++) {
-    Case shape = c;
-    shape.cast = cast;
-    plans.emplace_back();
-    for (size_t routing = 0; routing < kRoutings; routing++) {
-      plans.back().push_back(low_latency_plan(shape, routing, cast == 0));
-    }
-  }
+  const std::vector<std::vector<LowLatencyPlan>> plans = soak_plans(c);
   World world = low_latency_world(c, low_latency_config(c));
-  world.run([&](RankEnd& end) { Soak(end, c, plans).run(rounds); });
+  world.run([&](RankEnd& end) { soak_rank(end, c, plans, rounds, true); });
 }
 
 template <class T>
@@ -230,6 +224,24 @@ void replays(const Case& c, bool hook, int count) {
 }
 
 }  // namespace
+
+std::vector<std::vector<LowLatencyPlan>> soak_plans(const Case& c) {
+  std::vector<std::vector<LowLatencyPlan>> plans;
+  for (int cast = 0; cast < 4; cast++) {
+    Case shape = c;
+    shape.cast = cast;
+    plans.emplace_back();
+    for (size_t routing = 0; routing < kRoutings; routing++) {
+      plans.back().push_back(low_latency_plan(shape, routing, cast == 0));
+    }
+  }
+  return plans;
+}
+
+void soak_rank(RankEnd& end, const Case& c,
+               const std::vector<std::vector<LowLatencyPlan>>& plans, int rounds, bool normal) {
+  Soak(end, c, plans, normal).run(rounds);
+}
 
 void low_latency_soak_tests(Suite& suite, int rounds) {
   for (bool hook : {false, true}) {

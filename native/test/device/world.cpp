@@ -31,29 +31,6 @@ int64_t output_bytes(const Case& c) {
   return bytes;
 }
 
-ep4j_buffer_config config_for(const Case& c, int rank, int regions, int outputs, bool mask) {
-  ep4j_buffer_config config = {};
-  config.struct_size = sizeof config;
-  config.rank = rank;
-  config.num_ranks = c.ranks;
-  config.num_experts = c.experts;
-  config.max_tokens = c.max_tokens();
-  config.max_topk = c.topk;
-  config.max_row_bytes = 2 * c.hidden;
-  config.num_regions = regions;
-  config.num_outputs = outputs;
-  config.max_handles = 4;
-  config.copy_path = c.copy_path;
-  config.mask_on_timeout = mask;
-  if (c.arena) {
-    config.arena_bytes = 4 * place_bytes(c) + 1000 * rank;  // may differ by rank
-  } else {
-    config.region_bytes = region_bytes(c, c.rows());
-    config.output_bytes = output_bytes(c);
-  }
-  return config;
-}
-
 // Says what each rank is doing if a run takes suspiciously long.
 class Watchdog {
  public:
@@ -91,6 +68,30 @@ class Watchdog {
 
 }  // namespace
 
+ep4j_buffer_config buffer_config(const Case& c, int rank, int regions, int outputs,
+                                 bool mask) {
+  ep4j_buffer_config config = {};
+  config.struct_size = sizeof config;
+  config.rank = rank;
+  config.num_ranks = c.ranks;
+  config.num_experts = c.experts;
+  config.max_tokens = c.max_tokens();
+  config.max_topk = c.topk;
+  config.max_row_bytes = 2 * c.hidden;
+  config.num_regions = regions;
+  config.num_outputs = outputs;
+  config.max_handles = 4;
+  config.copy_path = c.copy_path;
+  config.mask_on_timeout = mask;
+  if (c.arena) {
+    config.arena_bytes = 4 * place_bytes(c) + 1000 * rank;  // may differ by rank
+  } else {
+    config.region_bytes = region_bytes(c, c.rows());
+    config.output_bytes = output_bytes(c);
+  }
+  return config;
+}
+
 bool print_device() {
   ep4j_device device = {};
   device.struct_size = sizeof device;
@@ -126,14 +127,27 @@ char* Arena::take(size_t bytes) {
   return address;
 }
 
-RankEnd::RankEnd(const ep4j_buffer_config& config, const ep4j_low_latency_config* low_latency,
-                 size_t scratch_bytes)
-    : rank(config.rank), device(config.device), scratch(scratch_bytes) {
+namespace {
+
+ep4j_buffer* make_buffer(const ep4j_buffer_config& config,
+                         const ep4j_low_latency_config* low_latency) {
+  ep4j_buffer* buffer = nullptr;
   ok(low_latency == nullptr ? ep4j_buffer_create(&config, &buffer)
                             : ep4j_buffer_create_low_latency(&config, low_latency, &buffer),
      "making a buffer");
+  return buffer;
+}
+
+}  // namespace
+
+RankEnd::RankEnd(const ep4j_buffer_config& config, const ep4j_low_latency_config* low_latency,
+                 size_t scratch_bytes)
+    : RankEnd(config.rank, config.device, make_buffer(config, low_latency), scratch_bytes) {}
+
+RankEnd::RankEnd(int own_rank, int own_device, ep4j_buffer* made_buffer, size_t scratch_bytes)
+    : rank(own_rank), device(own_device), buffer(made_buffer), scratch(scratch_bytes) {
   void* made = nullptr;
-  ok(ep4j_stream_create(config.device, 0, &made), "making a stream");
+  ok(ep4j_stream_create(device, 0, &made), "making a stream");
   stream = static_cast<cudaStream_t>(made);
 }
 
@@ -165,7 +179,7 @@ World::World(const Case& c, int regions, int outputs, bool mask_on_timeout, size
   std::vector<ep4j_window_name> names;
   for (int rank = 0; rank < c.ranks; rank++) {
     ends_.push_back(std::make_unique<RankEnd>(
-        config_for(c, rank, regions, outputs, mask_on_timeout), low_latency, scratch_bytes));
+        buffer_config(c, rank, regions, outputs, mask_on_timeout), low_latency, scratch_bytes));
     names.emplace_back();
     ok(ep4j_buffer_window(ends_.back()->buffer, &names.back()), "naming a window");
   }

@@ -42,6 +42,8 @@ class RankEnd {
   // low_latency is null for a buffer without that mode.
   RankEnd(const ep4j_buffer_config& config, const ep4j_low_latency_config* low_latency,
           size_t scratch_bytes);
+  // Of a buffer that is made.
+  RankEnd(int rank, int device, ep4j_buffer* buffer, size_t scratch_bytes);
   ~RankEnd();
   RankEnd(const RankEnd&) = delete;
 
@@ -89,6 +91,9 @@ class RankEnd {
 };
 
 constexpr int64_t kTimeoutNanos = 10'000'000'000;
+
+// A rank's buffer for a case.
+ep4j_buffer_config buffer_config(const Case& c, int rank, int regions, int outputs, bool mask);
 
 // A group of ranks whose buffers are made for a case.
 class World {

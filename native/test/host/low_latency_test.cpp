@@ -56,6 +56,38 @@ std::vector<Field> control_fields(const LowLatencyLayout& layout) {
   return fields;
 }
 
+// What there is only with a network between ranks.
+void add_network(const LowLatencyLayout& layout, int64_t rows, int64_t ranges,
+                 std::vector<Field>& fields) {
+  auto add_words = [&](const char* name, int count, auto offset) {
+    for (int i = 0; i < count; i++) {
+      for (int writer = 0; writer < layout.num_ranks; writer++) {
+        fields.push_back({join(name, " ", i, " of ", writer), offset(i, writer), 8});
+      }
+    }
+  };
+  add_words("arrivals", layout.inboxes, [&](int i, int w) { return layout.arrivals(i, w); });
+  add_words("returned", layout.outputs, [&](int i, int w) { return layout.returned(i, w); });
+  fields.push_back({"outbox", layout.counters_end(), layout.control_bytes()});
+  const int last = layout.num_ranks - 1;
+  expect(layout.landed_outbox(0, 0) == layout.counters_end(), "the outbox begins with landed");
+  expect(layout.ready_outbox(layout.outputs - 1, last) + layout.ready_bytes() <=
+             layout.counters_end() + layout.control_bytes(),
+         "ready lies in the outbox");
+  for (int i = 0; i < layout.inboxes; i++) {
+    fields.push_back({"messages", layout.message(i, 0), layout.max_tokens * layout.slot_bytes()});
+  }
+  const int experts = layout.num_ranks * layout.local_experts;
+  expect(layout.return_row(experts - 1, layout.max_tokens - 1) == rows - 1,
+         "each expert's rows have their place in the returns");
+  for (int i = 0; i < layout.outputs; i++) {
+    fields.push_back({"returned y", layout.returns(i) + layout.y(), rows * 2 * layout.hidden});
+    if (ranges > 0) {
+      fields.push_back({"returned ranges", layout.returns(i) + layout.ranges(), rows * ranges});
+    }
+  }
+}
+
 void layout_covers(const LowLatencyLayout& layout) {
   std::vector<Field> fields = control_fields(layout);
   const int64_t hidden = layout.hidden;
@@ -85,6 +117,9 @@ void layout_covers(const LowLatencyLayout& layout) {
     if (ranges > 0) {
       fields.push_back({"ranges", layout.output(i) + layout.ranges(), rows * ranges});
     }
+  }
+  if (layout.has_network) {
+    add_network(layout, rows, ranges, fields);
   }
   expect_cover(fields, layout.bytes());
 }
@@ -197,6 +232,7 @@ void low_latency_tests(Suite& suite) {
                   for (int hidden : {8, 136, 384, 512, 7168}) {
                     layout_covers({ranks, experts, 1, hidden, 2, 2, 2});
                     layout_covers({ranks, experts, 13, hidden, 1, 3, 4});
+                    layout_covers({ranks, experts, 13, hidden, 2, 2, 3, true});
                     layout_covers({ranks, experts, 4096, hidden, 2, 2, 2});
                   }
                   state_covers(ranks, experts, 1, 1);

@@ -21,8 +21,9 @@ __device__ inline Look look_at_call(const RankView& view, uint64_t epoch, const 
 // Announces this rank's call to a peer. One thread.
 __device__ inline void publish_call(const RankView& view, uint64_t epoch, const CallWords& words,
                                     int peer) {
-  Published<CallMessage> call{view.at<CallMessage>(peer, view.control.call(epoch, view.rank))};
-  call.record->words = words;
+  PeerMessage<CallMessage> call(view, peer, view.control.call(epoch, view.rank),
+                                view.outbox + view.control.call(epoch, peer));
+  call.record()->words = words;
   call.publish(epoch);
 }
 

@@ -1,6 +1,6 @@
-// How a rank gives up: the first fault goes to the host's record, and every peer is told. And how it
-// masks a peer. Both may be done by a kernel of a call and, at the host's word, by a kernel beside
-// it, so whoever comes first does it.
+// How a rank gives up: the first fault goes to the host's record, and every peer is told. And how
+// it masks a peer. Both may be done by a kernel of a call and, at the host's word, by a kernel
+// beside it, so whoever comes first does it.
 #pragma once
 
 #include "device/ptx/memory.cuh"
@@ -47,8 +47,8 @@ __device__ inline void withhold_results(const RankView& view, uint64_t call) {
   }
 }
 
-// Whether this rank gave up, and so leaves a call's result as it is. One thread, at the beginning of
-// a kernel that would complete the result.
+// Whether this rank gave up, and so leaves a call's result as it is. One thread, at the beginning
+// of a kernel that would complete the result.
 __device__ inline bool has_failed(const RankView& view, uint64_t call) {
   if (ptx::load_relaxed_system(&view.state->failed) == 0) {
     return false;
@@ -107,18 +107,19 @@ __device__ inline void publish_failure(const RankView& view, const Fault& fault)
     if (peer == view.rank || (gone >> peer & 1) != 0) {
       continue;
     }
-    Published<FailureMessage> failure{
-        view.at<FailureMessage>(peer, view.control.failed(view.rank))};
-    failure.record->fault = first_fault;
-    failure.record->stage = fault.stage;
-    failure.record->culprit = fault.peer;
-    failure.record->origin = fault.origin;
-    failure.record->epoch = fault.expected;
-    failure.record->seen = fault.seen;
+    const PeerMessage<FailureMessage> failure(view, peer, view.control.failed(view.rank),
+                                              view.outbox + view.control.failed(peer));
+    FailureMessage& told = *failure.record();
+    told.fault = first_fault;
+    told.stage = fault.stage;
+    told.culprit = fault.peer;
+    told.origin = fault.origin;
+    told.epoch = fault.expected;
+    told.seen = fault.seen;
     if (first_fault == EP4J_FAULT_MISMATCH) {
       MismatchedCalls calls(view, fault);
-      failure.record->origin_call = *calls.origin;
-      failure.record->culprit_call = *calls.culprit;
+      told.origin_call = *calls.origin;
+      told.culprit_call = *calls.culprit;
     }
     failure.publish(tag);
   }
@@ -142,7 +143,8 @@ __device__ inline void mask_peer(const RankView& view, int peer) {
   }
   auto* masks = reinterpret_cast<unsigned long long*>(&state.masks);
   const uint64_t tag = atomicAdd(masks, 1ull) + 1;
-  ptx::store_release_system(view.at<uint64_t>(peer, view.control.masked(view.rank)), tag);
+  transport::publish(view, peer,
+                     transport::word_at(view, peer, view.control.masked(view.rank)), tag);
   ptx::store_release_system(view.host_masked + peer, 1);
 }
 

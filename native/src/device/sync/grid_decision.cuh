@@ -21,15 +21,21 @@ __device__ inline bool has_decision(const GridDecision& decision, uint64_t epoch
   return ptx::load_acquire_device(&decision.tag) == epoch;
 }
 
+// A word of low-latency mode in a peer's window, as leave_pending takes it.
+__device__ inline uint64_t* word_at(const LowLatencyView& view, int peer, int64_t offset) {
+  return transport::word_at(view.rank, peer, view.base + offset);
+}
+
 // Publishes what the last kernel has left. One warp, before anything that waits.
 __device__ inline void publish_pending(const LowLatencyView& view) {
   uint64_t* word = view.state->pending.words[lane_index()];
   if (word != nullptr && !is_masked(view.rank, lane_index())) {
-    ptx::store_release_system(word, view.state->pending.epoch);
+    transport::publish(view.rank, lane_index(), word, view.state->pending.epoch);
   }
 }
 
-// Leaves this lane's word for the next kernel, or none. The warp that has published the last ones.
+// Leaves this lane's word, of word_at, for the next kernel, or none. The warp that has published
+// the last ones.
 __device__ inline void leave_pending(const LowLatencyView& view, uint64_t epoch, uint64_t* word) {
   view.state->pending.words[lane_index()] = view.rank.state->failed == 0 ? word : nullptr;
   if (lane_index() == 0) {

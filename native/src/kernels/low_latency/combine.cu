@@ -2,8 +2,8 @@
 // them there, in the order of the choices.
 //
 // Over load/store peers pulling moves each row once; pushing would write it to the token's rank and
-// read it there again. A transport without loads replaces the stager by a pusher into slots of the
-// tokens' ranks, and find_rows by their addresses; all else stays.
+// read it there again. Where only a network reaches, the stager puts rows on into slots at the
+// tokens' ranks, each with a count of its own, and find_rows finds them there; all else stays.
 //
 //   grid   as many blocks as the call gives multiprocessors, all resident: blocks wait
 //   half      role           who                 waits for             publishes
@@ -138,7 +138,9 @@ __device__ void publish_outputs(const LowLatencyCombineParams& params,
   for (int peer = warp_index(); peer < layout.num_ranks; peer += kLowLatencyWarps) {
     const uint32_t failed = view.rank.state->failed;
     const bool masked = is_masked(view.rank, peer);
-    int32_t* begins = view.at<int32_t>(peer, record + kReadyBegins);
+    const PeerMessage<LowLatencyReady> ready(view.rank, peer, view.base + record,
+                                             view.base + layout.ready_outbox(params.output, peer));
+    int32_t* begins = ready.tail<int32_t>(kReadyBegins);
     for (int expert = lane; expert < layout.local_experts; expert += kWarpLanes) {
       const int32_t begin = view.begins[peer * layout.local_experts + expert];
       if (failed == 0 && !masked) {
@@ -147,9 +149,11 @@ __device__ void publish_outputs(const LowLatencyCombineParams& params,
     }
     __syncwarp();
     if (lane == 0 && failed == 0 && !masked) {
-      Published<LowLatencyReady> ready{view.at<LowLatencyReady>(peer, record)};
-      ready.record->words = call_words(params, shared);
-      ready.publish(shared.epoch);
+      ready.record()->words = call_words(params, shared);
+      if constexpr (transport::kHasRemotePeers) {
+        ready.record()->returned = view.state->pieces_put[params.output][peer];
+      }
+      ready.publish(shared.epoch, layout.ready_bytes());
     }
   }
 }
@@ -198,6 +202,20 @@ __device__ int find_output(const LowLatencyView& view, uint64_t epoch, int peer)
   return -1;
 }
 
+// Whether the rows that a peer put here are there, of which its message tells: a network brings
+// them apart from it, in any order.
+__device__ bool have_returned(const LowLatencyView& view, int output, int peer) {
+  if constexpr (transport::kHasRemotePeers) {
+    const uint64_t returned =
+        view.own<LowLatencyReady>(view.layout.ready(output, peer))->returned;
+    return transport::reaches(view.rank, peer) ||
+           transport::has_reached(view.own<uint64_t>(view.layout.returned(output, peer)),
+                                  returned);
+  } else {
+    return true;
+  }
+}
+
 // Block 0, warp 0: waits for every expert rank's outputs; found: the output of this lane's rank.
 __device__ WaitOutcome await_outputs(const LowLatencyCombineParams& params,
                                      const CombineStorage& shared, int& found) {
@@ -208,7 +226,8 @@ __device__ WaitOutcome await_outputs(const LowLatencyCombineParams& params,
   const LowLatencyReady* likely =
       view.own<LowLatencyReady>(view.layout.ready(params.output, peer));
   auto quick = [&] {
-    if (ptx::load_acquire_system(&likely->tag) != shared.epoch || !(likely->words == words)) {
+    if (ptx::load_acquire_system(&likely->tag) != shared.epoch || !(likely->words == words) ||
+        !have_returned(view, params.output, peer)) {
       return false;
     }
     found = params.output;
@@ -220,7 +239,7 @@ __device__ WaitOutcome await_outputs(const LowLatencyCombineParams& params,
       return call;
     }
     found = find_output(view, shared.epoch, peer);
-    return found >= 0 ? Look::kThere : Look::kNotYet;
+    return found >= 0 && have_returned(view, found, peer) ? Look::kThere : Look::kNotYet;
   };
   const WaitSite site = {EP4J_STAGE_OUTPUT, params.output, shared.epoch, shared.epoch};
   return quick_await(view.rank, site, quick, look);
@@ -282,8 +301,8 @@ __device__ void leave_read(const LowLatencyCombineParams& params, const CombineS
   const bool tells =
       (params.phases & kReceivePhase) != 0 && (shared.arrived >> peer & 1) != 0;
   leave_pending(view, shared.epoch,
-                tells ? view.at<uint64_t>(peer, view.layout.read(shared.outputs[peer],
-                                                                 view.rank.rank))
+                tells ? word_at(view, peer,
+                                view.layout.read(shared.outputs[peer], view.rank.rank))
                       : nullptr);
 }
 

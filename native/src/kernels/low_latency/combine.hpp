@@ -22,9 +22,12 @@ struct LowLatencyCombineParams {
   int32_t log_fmt;
   int32_t phases;           // Phase bits
   int32_t parts_per_token;  // that different blocks may sum
+  int32_t pushes;           // some peer is out of reach: its rows are put to it
 
   // Whether the sending half moves rows, and not only words.
-  EP4J_HOST_DEVICE bool moves_rows() const { return y != nullptr || log_fmt != 0; }
+  EP4J_HOST_DEVICE bool moves_rows() const {
+    return y != nullptr || log_fmt != 0 || pushes != 0;
+  }
 };
 
 // What await_empty_output needs.

@@ -18,6 +18,9 @@
 // the inboxes in turn; one is free when the last dispatch in it has been packed everywhere: nothing
 // else is asked of a receiver, so any result may stay open.
 //
+// Over a network a message is put to its slot with a count of its own, and the decider waits for
+// the count that landed tells: nothing is ordered but a put and its count.
+//
 // Invariants: what every block reads on entry is advanced by the last block, which comes after all
 // have read it; only block 0 decides what came, so that all blocks pack the same rows; counts and
 // slots are complete before landed, all slots are read before emptied.
@@ -133,10 +136,13 @@ __device__ void end_send(const LowLatencyDispatchParams& params, const DispatchS
   }
   __syncwarp();
   if (tells && failed == 0) {
-    Published<LandedMessage> landed{landed_at(view, peer, shared.inbox, view.rank.rank)};
-    landed.record->words = params.words;
-    landed.record->refusal = refusal_of(params, bad);
-    landed.publish(shared.epoch);
+    const PeerMessage<LandedMessage> landed = landed_for(view, shared.inbox, peer);
+    landed.record()->words = params.words;
+    landed.record()->refusal = refusal_of(params, bad);
+    if constexpr (transport::kHasRemotePeers) {
+      landed.record()->arrivals = state.rows_put[shared.inbox][peer];
+    }
+    landed.publish(shared.epoch, view.layout.landed_bytes());
   }
   if (peer == 0 && bad != BadChoice::kNone) {
     state.bad_choice = BadChoice::kNone;
@@ -178,6 +184,19 @@ __device__ void report_refusal(const LowLatencyDispatchParams& params, uint64_t 
   complete_record(record);
 }
 
+// Whether the rows that a source's message tells of are there, too: a network brings them apart
+// from it, in any order.
+__device__ bool have_arrived(const LowLatencyView& view, int inbox, int source) {
+  if constexpr (transport::kHasRemotePeers) {
+    const uint64_t arrivals = landed_from(view, inbox, source)->arrivals;
+    return transport::reaches(view.rank, source) ||
+           transport::has_reached(view.own<uint64_t>(view.layout.arrivals(inbox, source)),
+                                  arrivals);
+  } else {
+    return true;
+  }
+}
+
 // Block 0, warp 0: waits for every source's rows, and for the readers of the output that the
 // result's expert outputs will go to. waited: time blocked on this lane's source.
 __device__ WaitOutcome await_rows(const LowLatencyDispatchParams& params,
@@ -186,7 +205,7 @@ __device__ WaitOutcome await_rows(const LowLatencyDispatchParams& params,
   const int source = lane_index();
   const uint64_t output_epoch =
       params.output < 0 ? 0 : view.state->output_epochs[params.output];
-  const LandedMessage* landed = landed_at(view, view.rank.rank, shared.inbox, source);
+  const LandedMessage* landed = landed_from(view, shared.inbox, source);
   const uint64_t* read =
       view.own<uint64_t>(view.layout.read(params.output < 0 ? 0 : params.output, source));
   const uint64_t begin = ptx::global_nanos();
@@ -207,7 +226,9 @@ __device__ WaitOutcome await_rows(const LowLatencyDispatchParams& params,
   };
   auto quick = [&] {
     uint64_t seen = ptx::load_acquire_system(&landed->tag);
-    return note(seen == shared.epoch && landed->words == params.words) && are_read(seen);
+    return note(seen == shared.epoch && landed->words == params.words &&
+                have_arrived(view, shared.inbox, source)) &&
+           are_read(seen);
   };
   WaitSite site = {EP4J_STAGE_ARRIVAL, params.region, shared.epoch, shared.epoch};
   auto look = [&](uint64_t& seen) {
@@ -216,8 +237,8 @@ __device__ WaitOutcome await_rows(const LowLatencyDispatchParams& params,
       return call;
     }
     seen = ptx::load_acquire_system(&landed->tag);
-    if (!note(seen == shared.epoch)) {
-      return seen < shared.epoch ? Look::kNotYet : Look::kOvertaken;
+    if (!note(seen == shared.epoch && have_arrived(view, shared.inbox, source))) {
+      return seen <= shared.epoch ? Look::kNotYet : Look::kOvertaken;
     }
     site.stage = EP4J_STAGE_READERS;
     return are_read(seen) ? Look::kThere : Look::kNotYet;
@@ -237,7 +258,7 @@ __device__ void decide_received(const LowLatencyDispatchParams& params, Dispatch
   }
   Refusal refusal = {EP4J_ROUTING_GOOD, 0, 0};
   if ((outcome.arrived >> source & 1) != 0) {
-    refusal = landed_at(view, view.rank.rank, shared.inbox, source)->refusal;
+    refusal = landed_from(view, shared.inbox, source)->refusal;
   }
   const uint32_t refusers = __ballot_sync(kAllLanes, refusal.rule != EP4J_ROUTING_GOOD);
   if (source == __ffs(static_cast<int>(refusers)) - 1) {
@@ -264,7 +285,7 @@ __device__ void leave_emptied(const LowLatencyDispatchParams& params,
   const int source = lane_index();
   const bool tells = (params.phases & kReceivePhase) != 0 && source < view.rank.num_ranks;
   leave_pending(view, shared.epoch,
-                tells ? view.at<uint64_t>(source, view.layout.emptied(shared.inbox, view.rank.rank))
+                tells ? word_at(view, source, view.layout.emptied(shared.inbox, view.rank.rank))
                       : nullptr);
 }
 

@@ -6,10 +6,9 @@
 #include "device/sync/grid_end.cuh"
 #include "device/sync/quick_wait.cuh"
 #include "kernels/low_latency/dispatch.hpp"
+#include "kernels/low_latency/network_messages.cuh"
 
 namespace ep4j {
-
-constexpr int kVectorBytes = 16;
 
 struct DispatchStorage {
   uint64_t epoch;
@@ -20,11 +19,20 @@ struct DispatchStorage {
   uint32_t arrived;  // sources whose rows are packed
   char* targets[2][kMaxTopk];  // load/store path: slots of the current token
   uint64_t barriers[kLowLatencyWarps];
+  NetworkMessages<transport::kHasRemotePeers> network;
 };
 
-__device__ inline LandedMessage* landed_at(const LowLatencyView& view, int window, int inbox,
-                                           int writer) {
-  return view.at<LandedMessage>(window, view.layout.landed(inbox, writer));
+// What a source says about its rows.
+__device__ inline const LandedMessage* landed_from(const LowLatencyView& view, int inbox,
+                                                   int source) {
+  return view.own<LandedMessage>(view.layout.landed(inbox, source));
+}
+
+// What this rank says about its rows to a destination.
+__device__ inline PeerMessage<LandedMessage> landed_for(const LowLatencyView& view, int inbox,
+                                                        int peer) {
+  return {view.rank, peer, view.base + view.layout.landed(inbox, view.rank.rank),
+          view.base + view.layout.landed_outbox(inbox, peer)};
 }
 
 // One thread. The sending half advances what is read here only when every block has read it.

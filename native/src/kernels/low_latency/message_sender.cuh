@@ -127,7 +127,7 @@ class MessageSender {
       if constexpr (kBulk) {
         ptx::bulk_wait_earlier_sources_read();
       }
-      slot = route(token);
+      slot = route(token, turn);
       if constexpr (!kBulk) {
         shared_.targets[turn][lane_index()] = slot;
       }
@@ -148,11 +148,13 @@ class MessageSender {
     } else {
       copy(message, shared_.targets[turn]);
     }
+    shared_.network.put(params_, shared_.inbox, token, turn, message);
     load_vectors(token + 1, 0);
   }
 
-  // Keeps the token's choices for combine and says where this lane's message goes. Warp 0.
-  __device__ char* route(int token) {
+  // Keeps the token's choices for combine and says where this lane's message is to be stored. Warp
+  // 0.
+  __device__ char* route(int token, int turn) {
     const LowLatencyView& view = params_.view;
     const int lane = lane_index();
     const int32_t expert = chosen_;
@@ -171,11 +173,14 @@ class MessageSender {
     }
     const int peer = expert / view.rank.local_experts;
     // A token that names an expert twice may run past the last slot; it is refused.
-    if (expert < 0 || ordinal >= view.layout.max_tokens || (shared_.open >> peer & 1) == 0) {
-      return nullptr;
-    }
-    return view.at<char>(peer, view.layout.slot(shared_.inbox, expert % view.rank.local_experts,
-                                                view.rank.rank, ordinal));
+    const bool there =
+        expert >= 0 && ordinal < view.layout.max_tokens && (shared_.open >> peer & 1) != 0;
+    const int64_t slot =
+        there ? view.layout.slot(shared_.inbox, expert % view.rank.local_experts, view.rank.rank,
+                                 ordinal)
+              : 0;
+    const bool is_far = shared_.network.take(view, shared_.inbox, turn, peer, slot, there);
+    return there && !is_far ? view.at<char>(peer, slot) : nullptr;
   }
 
   // Warp 0. Leaves the first choice that breaks a rule.
@@ -274,8 +279,8 @@ class MessageSender {
          i += kLowLatencyThreads) {
       const int peer = i / view.rank.local_experts;
       if ((shared_.open >> peer & 1) != 0) {
-        view.at<int32_t>(peer, view.layout.landed(shared_.inbox, view.rank.rank) +
-                                   kLandedCounts)[i % view.rank.local_experts] = counts_[i];
+        landed_for(view, shared_.inbox, peer)
+            .template tail<int32_t>(kLandedCounts)[i % view.rank.local_experts] = counts_[i];
       }
     }
   }

@@ -1,5 +1,7 @@
 // Brings expert outputs to where peers read them: copies rows, or encodes them as LogFMT-10, also
-// in place.
+// in place. Rows of peers that only a network reaches go on from there, by the warp that has
+// brought them: each piece is put with a count of its own, so that nothing else need be ordered.
+// Its source is used again only when the peer has read.
 //
 // Invariant: a warp has loaded a whole chunk before it stores any of it, and chunks stay at their
 // place in the row, so that encoding in place overwrites nothing that is still to be read.
@@ -105,20 +107,93 @@ class OutputStager {
     const int pieces = kLogFmt ? hidden / log_fmt_chunk(hidden) : 1;
     const Share share = {static_cast<uint32_t>(warp_index()) * gridDim.x + blockIdx.x,
                          static_cast<uint32_t>(kLowLatencyWarps) * gridDim.x};
-    share_rows(view.layout.local_experts, 1, pieces, share,
-               [&](int expert) { return shared_.verdict == EP4J_SENT ? view.counts[expert] : 0; },
-               [&](int expert, int row, int32_t, int piece) {
-                 move(expert * view.layout.rows_per_expert() + row, piece);
-               });
+    if constexpr (transport::kHasRemotePeers) {
+      const int sources = view.layout.num_ranks;
+      share_rows(view.layout.local_experts * sources, sources, pieces, share,
+                 [&](int group) { return count_of(group / sources, group % sources); },
+                 [&](int group, int ordinal, int32_t begin, int piece) {
+                   const int expert = group / sources;
+                   const int64_t row = expert * view.layout.rows_per_expert() + begin + ordinal;
+                   move(row, piece);
+                   put({expert, group % sources, ordinal, piece}, row);
+                 });
+    } else {
+      share_rows(view.layout.local_experts, 1, pieces, share,
+                 [&](int expert) { return shared_.verdict == EP4J_SENT ? view.counts[expert] : 0; },
+                 [&](int expert, int row, int32_t, int piece) {
+                   move(expert * view.layout.rows_per_expert() + row, piece);
+                 });
+    }
   }
 
  private:
+  // A part of a row, as its token's rank knows it.
+  struct Piece {
+    int expert;  // local
+    int source;
+    int ordinal;  // among the source's rows for the expert
+    int index;
+  };
+
+  // Rows of a source for a local expert.
+  __device__ int32_t count_of(int expert, int source) const {
+    const LowLatencyView& view = params_.view;
+    const int experts = view.layout.local_experts;
+    if (shared_.verdict != EP4J_SENT) {
+      return 0;
+    }
+    const int32_t end = source + 1 < view.layout.num_ranks
+                            ? view.begins[(source + 1) * experts + expert]
+                            : view.counts[expert];
+    return end - view.begins[source * experts + expert];
+  }
+
+  // Puts a piece that is in the output to its token's rank. All lanes of a warp.
+  __device__ void put(const Piece& piece, int64_t row) const {
+    const LowLatencyView& view = params_.view;
+    if (transport::reaches(view.rank, piece.source) || is_masked(view.rank, piece.source)) {
+      return;
+    }
+    const LowLatencyLayout& layout = view.layout;
+    const int64_t back = layout.return_row(
+        view.rank.rank * layout.local_experts + piece.expert, piece.ordinal);
+    char* returns = view.own<char>(layout.returns(params_.output));
+    uint64_t* word = view.own<uint64_t>(layout.returned(params_.output, view.rank.rank));
+    __syncwarp();  // what all lanes have brought is there
+    if constexpr (kLogFmt) {
+      const int chunk = log_fmt_chunk(params_.row_bytes / 2);
+      const int64_t range_bytes = int64_t{4} * chunk / kLogFmtGroupChannels;
+      const int64_t ranges = layout.ranges() + piece.index * range_bytes;
+      const char* range = output_ + ranges + row * layout.range_bytes();
+      const bool raw = (*reinterpret_cast<const uint32_t*>(range) & kRawChunk) != 0;
+      const int64_t offset = int64_t{2} * chunk * piece.index;
+      transport::put_and_add(returns + ranges + back * layout.range_bytes(), range, range_bytes,
+                             word, 1, piece.source);
+      transport::put_and_add(returns + back * params_.row_bytes + offset,
+                             output_ + row * params_.row_bytes + offset,
+                             raw ? int64_t{2} * chunk : chunk_bytes(chunk), word, 1, piece.source);
+    } else {
+      transport::put_and_add(returns + back * params_.row_bytes, output_ + row * params_.row_bytes,
+                             params_.row_bytes, word, 1, piece.source);
+    }
+    if (lane_index() == 0) {
+      atomicAdd(reinterpret_cast<unsigned long long*>(
+                    &view.state->pieces_put[params_.output][piece.source]),
+                kLogFmt ? 2ull : 1ull);
+    }
+  }
+
+  // Of an encoded chunk.
+  __device__ static int64_t chunk_bytes(int channels) {
+    return int64_t{channels} / kLogFmtBlockChannels * kLogFmtBlockWords * 4;
+  }
+
   __device__ void move(int64_t row, int piece) const {
     const char* from = y_ + row * params_.row_bytes;
     char* to = output_ + row * params_.row_bytes;
     if constexpr (kLogFmt) {
       encode(from, to, row, piece);
-    } else {
+    } else if (from != to) {
       copy(from, to);
     }
   }

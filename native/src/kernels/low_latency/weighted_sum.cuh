@@ -41,8 +41,12 @@ __device__ inline void find_rows(const LowLatencyCombineParams& params,
   if (there) {
     const int output = shared.outputs[peer];
     const int32_t* begins = view.own<int32_t>(layout.ready(output, peer) + kReadyBegins);
-    const int64_t row = local * layout.rows_per_expert() + begins[local] + choice.ordinal;
+    int64_t row = local * layout.rows_per_expert() + begins[local] + choice.ordinal;
     const char* base = view.at<char>(peer, layout.output(output));
+    if (!transport::reaches(view.rank, peer)) {
+      row = layout.return_row(choice.expert, choice.ordinal);
+      base = view.own<char>(layout.returns(output));
+    }
     const int k = __popc(rows & ((1u << lane) - 1));
     table.rows[k] = base + row * params.row_bytes;
     table.ranges[k] =

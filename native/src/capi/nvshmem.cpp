@@ -1,0 +1,90 @@
+// The C ABI of buffers over NVSHMEM; only in libep4j_nvshmem.so.
+#include "capi/buffer.hpp"
+#include "capi/guard.hpp"
+#include "layout/buffer_memory.hpp"
+#include "runtime/nvshmem_world.hpp"
+
+using ep4j::guarded;
+using ep4j::NvshmemWorld;
+using ep4j::require_given;
+using ep4j::require_struct;
+
+ep4j_status ep4j_nvshmem_create_id(ep4j_nvshmem_id* id) {
+  return guarded([&] {
+    require_given(id, "id");
+    NvshmemWorld::instance().make_id(*id);
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_nvshmem_start(const ep4j_nvshmem_config* config, const ep4j_nvshmem_id* id) {
+  return guarded([&] {
+    require_struct(config, "config");
+    require_given(id, "id");
+    ep4j::device_count();  // NO_DEVICE before anything else
+    NvshmemWorld::instance().start(*config, *id);
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_nvshmem_stop(int32_t abandon) {
+  return guarded([&] {
+    if (abandon != 0) {
+      NvshmemWorld::instance().abandon(0);
+      return EP4J_OK;
+    }
+    return NvshmemWorld::instance().stop() ? EP4J_OK : EP4J_PENDING;
+  });
+}
+
+ep4j_status ep4j_nvshmem_look(ep4j_nvshmem_standing* standing) {
+  return guarded([&] {
+    require_struct(standing, "standing");
+    NvshmemWorld::instance().describe(*standing);
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_nvshmem_window_bytes(const ep4j_buffer_config* config,
+                                      const ep4j_low_latency_config* low_latency, int64_t* bytes) {
+  return guarded([&] {
+    require_struct(config, "config");
+    require_given(bytes, "bytes");
+    ep4j_buffer_memory memory = {};
+    ep4j::describe_memory(*config, memory);  // checks the configuration
+    int64_t low_latency_bytes = 0;
+    if (low_latency != nullptr) {
+      require_struct(low_latency, "low_latency");
+      ep4j::checked(*low_latency, *config);
+      low_latency_bytes =
+          ep4j::low_latency_layout(low_latency, config->num_ranks, config->num_experts, true)
+              .bytes();
+    }
+    *bytes = ep4j::BufferMemory(*config, low_latency_bytes, true).window.bytes();
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_nvshmem_buffer_create(const ep4j_buffer_config* config,
+                                       const ep4j_low_latency_config* low_latency,
+                                       const ep4j_nvshmem_window* window, ep4j_buffer** buffer) {
+  return guarded([&] {
+    require_struct(config, "config");
+    require_struct(window, "window");
+    require_given(buffer, "buffer");
+    if (low_latency != nullptr) {
+      require_struct(low_latency, "low_latency");
+    }
+    *buffer = ep4j::make_buffer(*config, low_latency, ep4j::NvshmemTransport(*window, *config));
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_nvshmem_reached(ep4j_buffer* buffer, uint32_t* ranks) {
+  return guarded([&] {
+    require_given(buffer, "buffer");
+    require_given(ranks, "ranks");
+    *ranks = buffer->end.reached();
+    return EP4J_OK;
+  });
+}

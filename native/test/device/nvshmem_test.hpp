@@ -1,0 +1,35 @@
+// Tests that every PE of a group runs alike.
+#pragma once
+
+#include "pe_world.hpp"
+
+namespace ep4j::test {
+
+// Counts a case once, failed if it failed on any rank; rank 0 prints. All ranks run the same cases.
+class PeSuite {
+ public:
+  explicit PeSuite(PeGroup& group) : group_(group) {}
+
+  void run(const std::string& name, const std::function<void()>& body);
+
+  // The exit code.
+  int finish() const;
+
+ private:
+  PeGroup& group_;
+  Suite suite_;
+};
+
+void nvshmem_form_tests(PeSuite& suite, PeGroup& group, int seeds);
+void nvshmem_soak_tests(PeSuite& suite, PeGroup& group, int rounds);
+
+// The last rank is silent; afterwards it is alive.
+void nvshmem_fault_tests(PeSuite& suite, PeGroup& group);
+
+// The last rank is killed; the others end without it. known: they are told, else a deadline ends
+// their wait for it.
+void nvshmem_death_test(PeSuite& suite, PeGroup& group, bool known);
+
+void bench_nvshmem(PeGroup& group, const char* path, const std::string& commit);
+
+}  // namespace ep4j::test

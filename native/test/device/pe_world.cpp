@@ -1,0 +1,59 @@
+#include "pe_world.hpp"
+
+namespace ep4j::test {
+
+void start_nvshmem(PeGroup& group) {
+  ep4j_nvshmem_id id = {};
+  if (group.rank() == 0) {
+    ok(ep4j_nvshmem_create_id(&id), "making the unique id");
+  }
+  id = group.exchange(id)[0];
+  ep4j_nvshmem_config config = {};
+  config.struct_size = sizeof config;
+  config.rank = group.rank();
+  config.num_ranks = group.ranks();
+  config.service_level = -1;
+  config.ibgda = -1;
+  config.heap_bytes = int64_t{4} << 30;
+  config.release_timeout_nanos = 3'000'000'000;
+  ok(ep4j_nvshmem_start(&config, &id), "starting NVSHMEM");
+}
+
+PeWorld::PeWorld(PeGroup& group, const Case& c, const ep4j_low_latency_config* low_latency,
+                 const Options& options)
+    : group_(group) {
+  const ep4j_buffer_config config =
+      buffer_config(c, group.rank(), 2, 2, options.mask_on_timeout);
+  ep4j_nvshmem_window window = {};
+  window.struct_size = sizeof window;
+  window.force_remote = options.force_remote;
+  ok(ep4j_nvshmem_window_bytes(&config, low_latency, &window.bytes), "sizing the window");
+  ep4j_buffer* buffer = nullptr;
+  ok(ep4j_nvshmem_buffer_create(&config, low_latency, &window, &buffer), "making a buffer");
+  end_ = std::make_unique<RankEnd>(group.rank(), 0, buffer, size_t{384} << 20);
+  ep4j_window_name name = {};
+  ok(ep4j_buffer_window(buffer, &name), "naming the window");
+  const std::vector<ep4j_window_name> names = group.exchange(name);
+  ok(ep4j_buffer_connect(buffer, names.data()), "connecting");
+  group.meet();
+}
+
+PeWorld::~PeWorld() {
+  try {
+    if (end_ != nullptr && end_->buffer != nullptr) {
+      ep4j_buffer_disconnect(end_->buffer);
+      group_.meet();
+    }
+    end_.reset();
+  } catch (const std::exception& error) {
+    std::printf("PE %d, closing: %s\n", group_.rank(), error.what());
+  }
+}
+
+void PeWorld::close(bool abandon_window) {
+  ok(ep4j_buffer_disconnect(end_->buffer), "disconnecting");
+  ok(ep4j_buffer_destroy(end_->buffer, abandon_window), "destroying");
+  end_->buffer = nullptr;
+}
+
+}  // namespace ep4j::test

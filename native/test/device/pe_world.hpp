@@ -1,0 +1,35 @@
+// One rank's buffer over NVSHMEM for a case, in a process of its own.
+#pragma once
+
+#include "low_latency.hpp"
+#include "pe_group.hpp"
+
+namespace ep4j::test {
+
+// Joins NVSHMEM; once per process.
+void start_nvshmem(PeGroup& group);
+
+class PeWorld {
+ public:
+  struct Options {
+    bool force_remote = false;
+    bool mask_on_timeout = false;
+  };
+
+  // Collective, as its end is; without low latency if that is null.
+  PeWorld(PeGroup& group, const Case& c, const ep4j_low_latency_config* low_latency,
+          const Options& options);
+  ~PeWorld();
+  PeWorld(const PeWorld&) = delete;
+
+  RankEnd& end() { return *end_; }
+
+  // Ends this rank's buffer alone: disconnects, and frees its window with the others, or leaves it.
+  void close(bool abandon_window);
+
+ private:
+  PeGroup& group_;
+  std::unique_ptr<RankEnd> end_;
+};
+
+}  // namespace ep4j::test
