@@ -34,6 +34,7 @@ extern "C" {
 #define EP4J_MAX_RANKS 32
 #define EP4J_MAX_TOPK 32
 #define EP4J_MAX_REGIONS 64
+#define EP4J_CALL_ENDS 512
 #define EP4J_MAX_OUTPUTS 16
 #define EP4J_MAX_COPIES 16
 #define EP4J_MAX_LOW_LATENCY 16
@@ -411,13 +412,19 @@ typedef struct ep4j_row_copy_call {
   int32_t num_sms; /* blocks of the copying kernel */
 } ep4j_row_copy_call;
 
-/* Words that a device keeps for its host; to be read with acquire, as long as the buffer lives. */
+/*
+ * Words that a device keeps for its host; to be read with acquire, as long as the buffer lives. And
+ * ends of calls: every function of a call records one more, but in a capture. End n is of the event
+ * n modulo EP4J_CALL_ENDS, which may have been recorded again since: then it tells of a later end.
+ */
 typedef struct ep4j_host_words {
   uint64_t struct_size;
   const uint32_t* fault;       /* not 0: ep4j_error may have a fault, or a part of one */
   const uint32_t* drop;        /* the same, for a bounded call that was dropped */
   const uint64_t* undelivered; /* results of this call and of later ones are not whole */
   const uint32_t* late;        /* [num_regions] bit p: masked rank p may still write there */
+  const uint64_t* num_ends;    /* for the thread that makes the calls */
+  void* const* ends;           /* [EP4J_CALL_ENDS] cudaEvent_t, as long as the buffer lives */
 } ep4j_host_words;
 
 /* Where a rank stands. Arrays are indexed by rank, late by region. */
@@ -632,7 +639,10 @@ EP4J_API ep4j_status ep4j_abort(ep4j_buffer* buffer);
 /* A rank's process has ended, or it has disconnected: it writes to nobody's memory any more. */
 EP4J_API ep4j_status ep4j_forget(ep4j_buffer* buffer, int32_t rank);
 
-/* Where the device's words for the host lie. */
+/* Records an end after work that the caller has given a stream beside the buffer's calls. */
+EP4J_API ep4j_status ep4j_mark(ep4j_buffer* buffer, void* stream);
+
+/* Where the words for the host lie. */
 EP4J_API ep4j_status ep4j_buffer_words(ep4j_buffer* buffer, ep4j_host_words* words);
 
 /*
@@ -696,8 +706,7 @@ EP4J_API ep4j_status ep4j_graph_end(int32_t device, void* stream, void** graph);
 EP4J_API ep4j_status ep4j_graph_launch(int32_t device, void* graph, void* stream);
 EP4J_API ep4j_status ep4j_graph_destroy(int32_t device, void* graph);
 
-/* An event without timing. Recording it does nothing while stream is recorded into a graph. */
-EP4J_API ep4j_status ep4j_event_create(int32_t device, void** event);
+/* Recording an event does nothing while stream is recorded into a graph. */
 EP4J_API ep4j_status ep4j_event_destroy(int32_t device, void* event);
 EP4J_API ep4j_status ep4j_event_record(int32_t device, void* event, void* stream);
 

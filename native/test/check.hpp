@@ -7,6 +7,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace ep4j::test {
 
@@ -32,9 +33,15 @@ void expect(bool holds, const Parts&... parts) {
 // Counts cases and prints each as it begins and ends, so that a hang shows where.
 class Suite {
  public:
+  // Of all cases those with this text in their names.
+  explicit Suite(std::string only = "") : only_(std::move(only)) {}
+
   // Runs a case, unless so many failed that the rest would only burn time.
   void run(const std::string& name, const std::function<void()>& body) {
     constexpr int kMostFailures = 8;
+    if (name.find(only_) == std::string::npos) {
+      return;
+    }
     if (failed_ >= kMostFailures) {
       left_out_++;
       return;
@@ -59,6 +66,7 @@ class Suite {
   }
 
  private:
+  const std::string only_;
   int passed_ = 0;
   int failed_ = 0;
   int left_out_ = 0;

@@ -293,6 +293,14 @@ ep4j_status ep4j_forget(ep4j_buffer* buffer, int32_t rank) {
   });
 }
 
+ep4j_status ep4j_mark(ep4j_buffer* buffer, void* stream) {
+  return guarded([&] {
+    require_given(buffer, "buffer");
+    buffer->end.mark(as_stream(stream));
+    return EP4J_OK;
+  });
+}
+
 ep4j_status ep4j_buffer_words(ep4j_buffer* buffer, ep4j_host_words* words) {
   return guarded([&] {
     require_given(buffer, "buffer");

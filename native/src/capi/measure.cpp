@@ -35,14 +35,19 @@ ep4j_status ep4j_timer_elapsed(int32_t device, void* begin, void* end, int64_t* 
     require_given(end, "end");
     require_given(nanos, "nanos");
     DeviceScope scope(device);
-    float millis = 0;
-    cudaError_t found = cudaEventElapsedTime(&millis, static_cast<cudaEvent_t>(begin),
-                                             static_cast<cudaEvent_t>(end));
-    if (found == cudaErrorNotReady) {
-      cudaGetLastError();  // the runtime keeps it as an error: it must not surface later
-      return EP4J_PENDING;
+    // Asked first, because an event that has not happened is an error of cudaEventElapsedTime.
+    for (void* event : {begin, end}) {
+      cudaError_t found = cudaEventQuery(static_cast<cudaEvent_t>(event));
+      if (found == cudaErrorNotReady) {
+        cudaGetLastError();  // the runtime keeps it as an error: it must not surface later
+        return EP4J_PENDING;
+      }
+      check(found, "asking for an event");
     }
-    check(found, "reading the time between two events");
+    float millis = 0;
+    check(cudaEventElapsedTime(&millis, static_cast<cudaEvent_t>(begin),
+                               static_cast<cudaEvent_t>(end)),
+          "reading the time between two events");
     *nanos = static_cast<int64_t>(double{millis} * 1e6);
     return EP4J_OK;
   });

@@ -183,17 +183,6 @@ ep4j_status ep4j_graph_destroy(int32_t device, void* graph) {
   });
 }
 
-ep4j_status ep4j_event_create(int32_t device, void** event) {
-  return guarded([&] {
-    require_given(event, "event");
-    DeviceScope scope(device);
-    cudaEvent_t made;
-    check(cudaEventCreateWithFlags(&made, cudaEventDisableTiming), "making an event");
-    *event = made;
-    return EP4J_OK;
-  });
-}
-
 ep4j_status ep4j_event_destroy(int32_t device, void* event) {
   return guarded([&] {
     require_given(event, "event");

@@ -11,6 +11,7 @@
 #include "layout/pinned_layout.hpp"
 #include "layout/rank_view.hpp"
 #include "layout/window_layout.hpp"
+#include "runtime/call_ends.hpp"
 #include "runtime/device.hpp"
 #include "runtime/low_latency.hpp"
 #include "runtime/memory.hpp"
@@ -101,6 +102,7 @@ class Buffer {
   void combine(const ep4j_combine_call& call, cudaStream_t stream);
   void combine_receive(const ep4j_combine_receive_call& call, cudaStream_t stream);
 
+  void mark(cudaStream_t stream);
   void copy(const ep4j_copy_call& call, cudaStream_t stream) const;
   void low_latency_dispatch(const ep4j_low_latency_dispatch_call& call,
                             ep4j_low_latency_result& result, cudaStream_t stream);
@@ -203,7 +205,7 @@ class Buffer {
   std::unique_ptr<RegionState[]> regions_;
   std::array<OutputState, kMaxOutputs> outputs_ = {};
   uint32_t masked_by_host_ = 0;
-  Event sequence_;
+  CallEnds ends_;
   cudaStream_t last_stream_ = nullptr;
   bool captured_ = false;                  // some call is part of a graph
   cudaStream_t control_stream_ = nullptr;  // of the kernels beside the calls

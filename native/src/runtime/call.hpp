@@ -46,10 +46,10 @@ class Buffer::Call {
     capturing_ = status != cudaStreamCaptureStatusNone;
     buffer.captured_ = buffer.captured_ || capturing_;
     if (!capturing_ && buffer.last_stream_ != nullptr && buffer.last_stream_ != stream) {
-      wait_for(buffer.sequence_);
+      wait_for(buffer.ends_.last());
     }
     if (!capturing_ && buffer.control_pending_) {
-      wait_for(buffer.control_);
+      wait_for(buffer.control_.get());
       buffer.control_pending_ = false;
     }
   }
@@ -57,14 +57,14 @@ class Buffer::Call {
   // The call was issued.
   void finish() {
     if (!capturing_) {
-      check(cudaEventRecord(buffer_.sequence_.get(), stream_), "recording the call's end");
+      buffer_.ends_.record(stream_);
       buffer_.last_stream_ = stream_;
     }
   }
 
-  void wait_for(const Event& event) const {
+  void wait_for(cudaEvent_t event) const {
     if (!capturing_) {
-      check(cudaStreamWaitEvent(stream_, event.get(), 0), "ordering streams");
+      check(cudaStreamWaitEvent(stream_, event, 0), "ordering streams");
     }
   }
 

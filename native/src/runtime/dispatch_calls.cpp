@@ -260,7 +260,7 @@ void Buffer::dispatch(const ep4j_dispatch_call& call, ep4j_dispatch_result& resu
   require(!bracket.capturing() || call.bounded != 0 || call.ticket == 0,
           "a dispatch that the host waits for can't be captured in a graph");
   if (state.has_readers) {
-    bracket.wait_for(state.released);
+    bracket.wait_for(state.released.get());
   }
   if (counted) {
     plan(call, routing, stream);
@@ -330,6 +330,8 @@ bool Buffer::dispatch_counts(uint64_t ticket, int64_t wait_nanos, ep4j_counts& c
               sizeof(int32_t) * static_cast<size_t>(local_experts_));
   return true;
 }
+
+void Buffer::mark(cudaStream_t stream) { Call(*this, stream).finish(); }
 
 void Buffer::release_region(int region, cudaStream_t stream) {
   RegionState& state = region_state(region);

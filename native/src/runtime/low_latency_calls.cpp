@@ -126,7 +126,7 @@ void Buffer::low_latency_dispatch(const ep4j_low_latency_dispatch_call& call,
       low_latency_shape(params.form, config_.num_experts, bulk_, limits_.shared_bytes);
   Call bracket(*this, stream);
   if (call.hook == 0 && region.has_readers) {
-    bracket.wait_for(region.released);
+    bracket.wait_for(region.released.get());
   }
   check(launch_low_latency_dispatch(params, bulk_, blocks, stream),
         "launching the low-latency dispatch");
@@ -161,7 +161,7 @@ void Buffer::low_latency_dispatch_receive(int index, int num_sms, int64_t timeou
   params.phases = kReceivePhase;
   Call bracket(*this, stream);
   if (region.has_readers) {
-    bracket.wait_for(region.released);
+    bracket.wait_for(region.released.get());
   }
   check(launch_low_latency_dispatch(params, bulk_, blocks, stream),
         "launching the low-latency receive");

@@ -53,7 +53,7 @@ void Buffer::disconnect() {
     check(cudaDeviceSynchronize(), "ending the buffer's work");
   } else {
     // Not the device's: other ranks may wait there for this one.
-    poll([&] { return cudaEventQuery(sequence_.get()); }, kForever, "ending the buffer's work");
+    poll([&] { return cudaEventQuery(ends_.last()); }, kForever, "ending the buffer's work");
   }
   if (!peers_.empty()) {
     beside_calls("telling the peers that this rank closes",
@@ -96,7 +96,7 @@ void Buffer::forget(int rank) {
 }
 
 bool Buffer::is_idle() const {
-  return poll([&] { return cudaEventQuery(sequence_.get()); }, 0, "the buffer's work");
+  return poll([&] { return cudaEventQuery(ends_.last()); }, 0, "the buffer's work");
 }
 
 void Buffer::host_words(ep4j_host_words& words) const {
@@ -106,6 +106,8 @@ void Buffer::host_words(ep4j_host_words& words) const {
   words.drop = &reinterpret_cast<FaultRecord*>(base + pinned.drop())->state;
   words.undelivered = reinterpret_cast<uint64_t*>(base + pinned.undelivered());
   words.late = reinterpret_cast<uint32_t*>(base + pinned.late());
+  words.num_ends = ends_.count();
+  words.ends = ends_.handles();
 }
 
 bool Buffer::standing(int64_t wait_nanos, ep4j_standing& standing) {

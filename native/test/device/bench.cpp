@@ -134,6 +134,31 @@ void bench_host(Report& report) {
   group.verify_combined();
 }
 
+// Every kernel of normal mode a few times, one rank and no gate, so that a profiler which lets one
+// kernel run at a time can look at them.
+void profile() {
+  for (int order : {EP4J_RANK_MAJOR, EP4J_EXPERT_MAJOR}) {
+    for (bool fp8 : {false, true}) {
+      Group group(bench_case(1, 24, fp8, order));
+      group.verify();
+      for (int i = 0; i < 3; i++) {
+        group.counted(0, group.next_ticket());
+        group.end(0).sync();
+        group.release(0);
+        group.cached(0);
+        group.end(0).sync();
+        group.release(0);
+      }
+      for (int i = 0; !fp8 && i < 3; i++) {
+        group.hand_out(0);
+        group.fill(0);
+        group.combine(0, group.handed_out(0), 0);
+        group.end(0).sync();
+      }
+    }
+  }
+}
+
 void bench_group(Report& report, int ranks, int sms, bool fp8, int order, bool extras) {
   const char* what = fp8 ? "FP8" : (order == EP4J_RANK_MAJOR ? "BF16" : "BF16 expert-major");
   Group group(bench_case(ranks, sms, fp8, order));
@@ -153,12 +178,17 @@ void bench_group(Report& report, int ranks, int sms, bool fp8, int order, bool e
 
 int main(int argc, char** argv) {
   using namespace ep4j::test;
+  const bool only_profile = argc == 2 && std::strcmp(argv[1], "profile") == 0;
   const bool low_latency = argc == 4 && std::strcmp(argv[3], "low-latency") == 0;
-  if (argc != 3 && !low_latency) {
-    std::printf("usage: %s RESULT.json COMMIT [low-latency]\n", argv[0]);
+  if (argc != 3 && !low_latency && !only_profile) {
+    std::printf("usage: %s RESULT.json COMMIT [low-latency] | %s profile\n", argv[0], argv[0]);
     return 2;
   }
   try {
+    if (only_profile) {
+      profile();
+      return 0;
+    }
     if (low_latency) {
       bench_low_latency(argv[1], argv[2]);
       return 0;

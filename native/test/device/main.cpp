@@ -12,6 +12,7 @@ void fault_tests(Suite& suite);
 void graph_tests(Suite& suite);
 void layout_call_tests(Suite& suite);
 void measure_tests(Suite& suite);
+void late_writer_tests(Suite& suite);
 void membership_tests(Suite& suite);
 void mismatch_tests(Suite& suite);
 void open_results_tests(Suite& suite);
@@ -21,7 +22,7 @@ void round_trip_tests(Suite& suite, bool single_rank);
 void soak_tests(Suite& suite, int rounds);
 }  // namespace ep4j::test
 
-// No argument: everything. "single": calls of one rank, for a memory checker. "soak N": N short
+// No argument: everything. "only TEXT": cases with TEXT in their names. "single": calls of one rank, for a memory checker. "soak N": N short
 // rounds. "refusal RULE": what environment_test starts as a process of its own.
 int main(int argc, char** argv) {
   using namespace ep4j::test;
@@ -33,7 +34,7 @@ int main(int argc, char** argv) {
   }
   const bool single = argc > 1 && std::strcmp(argv[1], "single") == 0;
   const bool soak = argc > 2 && std::strcmp(argv[1], "soak") == 0;
-  Suite suite;
+  Suite suite(argc > 2 && std::strcmp(argv[1], "only") == 0 ? argv[2] : "");
   if (!soak) {
     copy_tests(suite);
     layout_call_tests(suite);
@@ -47,6 +48,7 @@ int main(int argc, char** argv) {
     fault_tests(suite);
     mismatch_tests(suite);
     membership_tests(suite);
+    late_writer_tests(suite);
     open_results_tests(suite);
     graph_tests(suite);
   }

@@ -1,209 +1,12 @@
-// Ranks that are masked, late, gone or back again: what the others receive, and that nothing late is
-// written where somebody else was let in.
+// Ranks that are masked, gone or back again: what the others receive.
 #include <algorithm>
 #include <chrono>
 #include <thread>
 
-#include "world.hpp"
+#include "membership.hpp"
 
 namespace ep4j::test {
 namespace {
-
-constexpr int kAway = 2;
-
-// A rank's dispatch as two graphs: all but the sending kernel, and the sending kernel alone. So it
-// can announce its rows, be granted places, and send whenever the test likes, or never.
-class SplitDispatch {
- public:
-  SplitDispatch(RankEnd& end, const ep4j_dispatch_call& call) : end_(end) {
-    ep4j_dispatch_result unused = {};
-    unused.struct_size = sizeof unused;
-    ok(cudaStreamBeginCapture(end.stream, cudaStreamCaptureModeThreadLocal), "capturing");
-    ok(ep4j_dispatch(end.buffer, &call, &unused, end.stream), "dispatch");
-    cudaGraph_t announce;
-    ok(cudaStreamEndCapture(end.stream, &announce), "ending the capture");
-    cudaGraph_t send;
-    ok(cudaGraphClone(&send, announce), "copying the graph");
-    remove(announce, [](bool last) { return last; });
-    remove(send, [](bool last) { return !last; });
-    ok(cudaGraphInstantiate(&announce_, announce, 0), "instantiating");
-    ok(cudaGraphInstantiate(&send_, send, 0), "instantiating");
-  }
-
-  void announce() { ok(cudaGraphLaunch(announce_, end_.stream), "announcing"); }
-  void send() { ok(cudaGraphLaunch(send_, end_.stream), "sending"); }
-
- private:
-  template <class Chooses>
-  static void remove(cudaGraph_t graph, Chooses chooses) {
-    size_t count = 0;
-    ok(cudaGraphGetNodes(graph, nullptr, &count), "counting nodes");
-    std::vector<cudaGraphNode_t> nodes(count);
-    ok(cudaGraphGetNodes(graph, nodes.data(), &count), "reading nodes");
-    expect(count == 3, "plan, negotiate, send: ", count, " nodes");
-    std::vector<cudaGraphNode_t> chosen;
-    for (cudaGraphNode_t node : nodes) {
-      size_t dependents = 0;
-      ok(cudaGraphNodeGetDependentNodes(node, nullptr, nullptr, &dependents), "reading edges");
-      if (chooses(dependents == 0)) {
-        chosen.push_back(node);
-      }
-    }
-    for (cudaGraphNode_t node : chosen) {
-      ok(cudaGraphDestroyNode(node), "taking a node out");
-    }
-  }
-
-  RankEnd& end_;
-  cudaGraphExec_t announce_;
-  cudaGraphExec_t send_;
-};
-
-ep4j_standing look(RankEnd& end) {
-  ep4j_standing standing = {};
-  standing.struct_size = sizeof standing;
-  ok(ep4j_look(end.buffer, kTimeoutNanos, &standing), "looking");
-  return standing;
-}
-
-void expect_masked(RankEnd& end, uint32_t wanted) {
-  uint32_t ranks = 0;
-  ok(ep4j_masked(end.buffer, &ranks), "masked");
-  expect(ranks == wanted, "rank ", end.rank, " masks ", ranks, ", not ", wanted);
-}
-
-// A result in which the rows of a rank are lost: they keep their places, marked as nobody's.
-Received with_lost_rows(const Case& c, Received want, int lost) {
-  const size_t row_bytes = static_cast<size_t>(c.row_bytes());
-  const size_t topk = static_cast<size_t>(c.topk);
-  for (size_t row = 0; row < want.source_token.size(); row++) {
-    const int32_t before = lost == 0 ? 0 : want.rank_prefix.empty()
-                                               ? 0
-                                               : want.rank_prefix[static_cast<size_t>(lost - 1)];
-    const bool gone = c.rank_major() ? static_cast<int32_t>(row) >= before &&
-                                           static_cast<int32_t>(row) <
-                                               want.rank_prefix[static_cast<size_t>(lost)]
-                                     : want.source_rank[row] == lost;
-    if (!gone) {
-      continue;
-    }
-    std::fill_n(want.x.begin() + static_cast<int64_t>(row * row_bytes), row_bytes, uint8_t{0});
-    want.source_token[row] = -1;
-    if (c.rank_major()) {
-      std::fill_n(want.topk_idx.begin() + static_cast<int64_t>(row * topk), topk, int64_t{-1});
-      std::fill_n(want.topk_weights.begin() + static_cast<int64_t>(row * topk), topk, 0.0f);
-    } else {
-      want.weight[row] = 0.0f;
-      want.source_rank[row] = -1;
-      want.topk_slot[row] = -1;
-    }
-  }
-  return want;
-}
-
-// A counted dispatch whose result is compared and released.
-void round(RankEnd& end, const Case& c, const ep4j_dispatch_call& call, const Received& want) {
-  ep4j_dispatch_result result = issue(end, call);
-  std::vector<int32_t> per_expert;
-  ep4j_counts counts = await_counts(end, c, call.ticket, per_expert);
-  expect(counts.verdict == EP4J_SENT, "rank ", end.rank, ": verdict ", counts.verdict);
-  expect_same(c, read_result(end, c, result, counts.num_received, true), want, true);
-  ok(ep4j_region_release(end.buffer, call.region, end.stream), "releasing");
-}
-
-// Rank 2 announces its rows, is granted places, and is masked on the timeout: its rows keep their
-// places. The region is quarantined. Rank 2 then sends after all: it writes no row, because it was
-// masked, and its word ends the quarantine. Or it never does, and the region can't be used.
-void late_writer(int order, bool sends) {
-  Case c = three_ranks();
-  c.order = order;
-  World world(c, 2, 2, true);
-  std::vector<RankInput> inputs = make_inputs(c, 0);
-  const std::vector<RankInput> seen = without(c, inputs, kAway);
-  Milestone lost;
-  Milestone sent;
-  world.run([&](RankEnd& end) {
-    DeviceInput input = upload_input(end, c, inputs[static_cast<size_t>(end.rank)]);
-    ep4j_dispatch_call call = dispatch_call(c, end.rank, input, 0, 0, 1);
-    call.timeout_nanos = 4 * kShortNanos;
-    if (end.rank == kAway) {
-      SplitDispatch split(end, call);
-      split.announce();
-      lost.await(2);
-      if (sends) {
-        split.send();
-      }
-      end.sync();
-      sent.reach();
-      return;
-    }
-    ep4j_dispatch_result result = issue(end, call);
-    std::vector<int32_t> per_expert;
-    ep4j_counts counts = await_counts(end, c, 1, per_expert);
-    Received want = with_lost_rows(c, expected_dispatch(c, inputs, end.rank), kAway);
-    expect_same(c, read_result(end, c, result, counts.num_received, true), want, true);
-    expect_masked(end, 1u << kAway);
-    ep4j_standing standing = look(end);
-    expect(standing.late[0] == 1u << kAway && standing.late[1] == 0 && standing.quarantined == 0,
-           "an open region may be written by ", standing.late[0]);
-    ep4j_host_words words = {};
-    words.struct_size = sizeof words;
-    ok(ep4j_buffer_words(end.buffer, &words), "reading the words' addresses");
-    expect(words.late[0] == 1u << kAway && words.late[1] == 0, "the host's word says ",
-           words.late[0]);
-    ok(ep4j_region_release(end.buffer, 0, end.stream), "releasing");
-    expect(look(end).quarantined == 1, "a region is quarantined");
-    // The other region works as before.
-    Received rest = expected_dispatch(c, seen, end.rank);
-    call.region = 1;
-    call.ticket = 2;
-    round(end, c, call, rest);
-    lost.reach();
-    sent.await(1);
-    standing = look(end);
-    expect(standing.quarantined == (sends ? 0 : 1), standing.quarantined, " quarantined regions");
-    call.region = 0;
-    call.ticket = 3;
-    if (sends) {
-      round(end, c, call, rest);
-      expect(look(end).late[0] == 0 && words.late[0] == 0, "the region is still quarantined");
-      end.expect_no_fault();
-    } else {
-      call.timeout_nanos = kShortNanos;
-      issue(end, call);
-      end.sync();
-      ep4j_error_record record = end.fault();
-      expect(record.stage == EP4J_STAGE_LATE && record.peer == kAway, "fault ", record.fault,
-             " at stage ", record.stage, ", peer ", record.peer);
-    }
-  });
-}
-
-// A masked rank that is known to be gone quarantines nothing.
-void forgotten() {
-  Case c = three_ranks();
-  World world(c, 2, 2, true);
-  std::vector<RankInput> inputs = make_inputs(c, 0);
-  const std::vector<RankInput> seen = without(c, inputs, kAway);
-  world.run([&](RankEnd& end) {
-    DeviceInput input = upload_input(end, c, inputs[static_cast<size_t>(end.rank)]);
-    ep4j_dispatch_call call = dispatch_call(c, end.rank, input, 0, 0, 1);
-    call.timeout_nanos = 4 * kShortNanos;
-    if (end.rank == kAway) {
-      SplitDispatch(end, call).announce();
-      return;
-    }
-    issue(end, call);
-    end.sync();
-    ok(ep4j_region_release(end.buffer, 0, end.stream), "releasing");
-    expect(look(end).quarantined == 1, "a region is quarantined");
-    ok(ep4j_forget(end.buffer, kAway), "forgetting");
-    expect(look(end).quarantined == 0, "a region of a dead rank is quarantined");
-    call.ticket = 2;
-    round(end, c, call, expected_dispatch(c, seen, end.rank));
-    end.expect_no_fault();
-  });
-}
 
 // A handle older than the mask: the lost rank's rows keep their places, all zero.
 void older_handle(int order) {
@@ -230,6 +33,47 @@ void older_handle(int order) {
     }
     expect(look(end).quarantined == 0, "nobody can be late");
     end.expect_no_fault();
+  });
+}
+
+// Rank 2 comes when the others have masked it, gone on without it and closed. It hears that it was
+// masked, under either policy: that they have closed since must not make them look lost.
+void masked_by_the_departed(bool mask_on_timeout) {
+  Case c = three_ranks();
+  World world(c, 2, 2, mask_on_timeout);
+  std::vector<RankInput> inputs = make_inputs(c, 0);
+  const std::vector<RankInput> seen = without(c, inputs, kAway);
+  Milestone masked;
+  Milestone gone;
+  world.run([&](RankEnd& end) {
+    DeviceInput input = upload_input(end, c, inputs[static_cast<size_t>(end.rank)]);
+    ep4j_dispatch_call call = dispatch_call(c, end.rank, input, 0, 0, 1);
+    if (end.rank == kAway) {
+      gone.await(2);
+      issue(end, call);
+      end.sync();
+      ep4j_error_record record = end.fault();
+      expect(record.fault == EP4J_FAULT_MASKED, "fault ", record.fault, " at stage ", record.stage,
+             ", peer ", record.peer);
+      expect_masked(end, 0);
+      return;
+    }
+    if (!mask_on_timeout) {
+      ok(ep4j_mask(end.buffer, kAway), "masking");
+      look(end);  // the mask is in force
+      masked.reach();
+      masked.await(2);
+    }
+    call.timeout_nanos = kShortNanos;
+    issue(end, call);
+    end.sync();
+    expect_masked(end, 1u << kAway);
+    ok(ep4j_region_release(end.buffer, 0, end.stream), "releasing");
+    call.ticket = 2;
+    call.timeout_nanos = kTimeoutNanos;
+    round(end, c, call, expected_dispatch(c, seen, end.rank));
+    ok(ep4j_buffer_disconnect(end.buffer), "closing");
+    gone.reach();
   });
 }
 
@@ -478,19 +322,18 @@ void traffic(int order) {
 
 void membership_tests(Suite& suite) {
   for (int order : {EP4J_RANK_MAJOR, EP4J_EXPERT_MAJOR}) {
-    for (bool sends : {true, false}) {
-      suite.run(join("membership: rows lost after their counts, and ",
-                     sends ? "sent when nobody wants them" : "never sent", ", order ", order),
-                [=] { late_writer(order, sends); });
-    }
     suite.run(join("membership: a handle older than the mask, order ", order),
               [=] { older_handle(order); });
     suite.run(join("membership: rows and bytes per peer are counted, order ", order),
               [=] { traffic(order); });
   }
-  suite.run("membership: a dead rank quarantines nothing", forgotten);
   suite.run("membership: a rank learns of another's mask when the masked one leaves",
             views_differ);
+  for (bool on_timeout : {false, true}) {
+    suite.run(join("membership: masked ", on_timeout ? "on a timeout" : "by hand",
+                   " by ranks that have closed since"),
+              [=] { masked_by_the_departed(on_timeout); });
+  }
   for (bool tries : {false, true}) {
     suite.run(join("membership: a masked rank comes back", tries ? ", having tried alone" : ""),
               [=] { unmasked(tries); });

@@ -195,7 +195,7 @@ World::~World() {
 }
 
 void World::run(const std::function<void(RankEnd&)>& body) {
-  std::vector<std::exception_ptr> failures(ends_.size());
+  std::vector<std::string> failures(ends_.size());
   Watchdog watchdog(ends_);
   std::vector<std::thread> threads;
   for (size_t i = 0; i < ends_.size(); i++) {
@@ -205,19 +205,19 @@ void World::run(const std::function<void(RankEnd&)>& body) {
         body(*ends_[i]);
         ends_[i]->sync();
         ends_[i]->doing = "nothing more";
-      } catch (...) {
-        failures[i] = std::current_exception();
+      } catch (const std::exception& error) {
+        failures[i] = error.what();
       }
     });
   }
   for (std::thread& thread : threads) {
     thread.join();
   }
-  for (const std::exception_ptr& failure : failures) {
-    if (failure != nullptr) {
-      std::rethrow_exception(failure);
-    }
+  std::string all;
+  for (size_t i = 0; i < failures.size(); i++) {
+    all += failures[i].empty() ? "" : join("\n  rank ", i, ": ", failures[i]);
   }
+  expect(all.empty(), all);
 }
 
 int64_t region_bytes(const Case& c, int64_t rows) {

@@ -130,12 +130,12 @@ class PeerWait {
         ptx::load_relaxed_system(view_.own<uint64_t>(view_.control.failed(lane)));
     const uint64_t mask =
         ptx::load_relaxed_system(view_.own<uint64_t>(view_.control.masked(lane)));
-    if (!masked && failure != pardoned_failure) {
-      follow_failure(progress.waiting, departed, fault);
-      return;
-    }
     if (!masked && mask != pardoned_mask) {
       fault.fault = EP4J_FAULT_MASKED;
+      return;
+    }
+    if (!masked && failure != pardoned_failure) {
+      follow_failure(progress.waiting, departed, fault);
       return;
     }
     if (progress.waiting &&
@@ -152,11 +152,16 @@ class PeerWait {
   // matters to who waits for it, and only if what it sent before did not come: it is looked at once
   // more after its departure was seen. One that was masked is then masked here too, under either
   // policy: that ranks learn of a mask at different times must do no harm. Where timeouts mask, so
-  // is every other one, but for a mismatch, which is one for everybody.
+  // is every other one, but for a mismatch, which is one for everybody. A rank that masked this one
+  // before it left has not left this one alone, but the other way round.
   __device__ void follow_failure(bool waiting, bool& departed, Fault& fault) const {
     Published<FailureMessage> failure{
         view_.own<FailureMessage>(view_.control.failed(lane_index()))};
     failure.seen();
+    if (is_masked_by(view_, lane_index())) {  // before it failed, so it is seen now at the latest
+      fault.fault = EP4J_FAULT_MASKED;
+      return;
+    }
     const FailureMessage& told = *failure.record;
     const bool mismatch = told.fault == EP4J_FAULT_MISMATCH;
     const bool left = told.fault == EP4J_FAULT_MASKED ||

@@ -89,7 +89,7 @@ final class CudaCombine implements BackendCombine, Tensor.Lifetime {
     received = true;
     call.handle().release();
     rank.outputs.give(call.output());
-    mark = rank.streams.leave(stream);
+    mark = rank.streams.lastEnd();
   }
 
   private void fill() {

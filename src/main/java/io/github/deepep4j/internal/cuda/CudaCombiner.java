@@ -46,7 +46,6 @@ final class CudaCombiner implements AutoCloseable {
               rank.word(),
               writer),
           "combineInput");
-      rank.streams.leave(writer);
       Tensor tensor = rank.tensor(OffHeap.getLong(rank.word()), DType.BF16, handle, rows, hidden);
       rank.outputs.handOut(output, tensor.address(), tensor.byteSize(), handle);
       done = true;
@@ -97,7 +96,7 @@ final class CudaCombiner implements AutoCloseable {
       rank.require(Ep4jNative.combine(rank.buffer, call.address(), stream), "combine");
       rank.entered();
       rank.outputs.entered(output, pending);
-      pending.sent(rank.streams.leave(stream));
+      pending.sent(rank.streams.lastEnd());
       if (!options.isHook()) {
         pending.receive();
       }

@@ -90,7 +90,7 @@ final class CudaDispatch implements BackendDispatch, Tensor.Lifetime {
         releaseRegion(stream);
       }
     }
-    mark = rank.streams.leave(stream);
+    mark = rank.streams.lastEnd(); // of an owned result: that its region was released
   }
 
   @Override

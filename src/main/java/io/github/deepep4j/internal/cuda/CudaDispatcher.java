@@ -91,7 +91,7 @@ final class CudaDispatcher implements AutoCloseable {
     long ticket = bounded ? 0 : ++tickets;
     boolean placed = place(where.region(), asked, !bounded);
     enter(ticket, where);
-    long sendMark = rank.streams.leave(where.stream());
+    long sendMark = rank.streams.lastEnd();
     if (!placed) {
       throw noPlace(where.region(), asked);
     }
@@ -185,7 +185,7 @@ final class CudaDispatcher implements AutoCloseable {
       boolean arena = rank.regions.isArena();
       place(region, form, false);
       enter(arena ? ++tickets : 0, where);
-      long sendMark = rank.streams.leave(stream);
+      long sendMark = rank.streams.lastEnd();
       if (arena) {
         counts.await(tickets, stream); // whether every rank had room
       }

@@ -61,7 +61,7 @@ final class CudaLayout implements AutoCloseable {
     call.putLong(LayoutCall.TICKET, ticket);
     long stream = rank.streams.enter(null, null);
     rank.require(Ep4jNative.layout(rank.buffer, call.address(), stream), "dispatchLayout");
-    long mark = rank.streams.leave(stream);
+    long mark = rank.streams.lastEnd();
     new CudaEvent(rank, mark, "dispatchLayout", 0).synchronize();
     verdict.reset();
     int told = Ep4jNative.layoutTold(rank.buffer, ticket, verdict.address());

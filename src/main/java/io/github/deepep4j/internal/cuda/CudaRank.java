@@ -58,7 +58,7 @@ final class CudaRank {
       require(Ep4jNative.deviceInfo(device.index(), info.address()), "describing " + device);
       this.deviceSms = info.getInt(DeviceInfo.NUM_SMS);
     }
-    this.streams = new CudaStreams(device.index());
+    this.streams = new CudaStreams(device.index(), buffer);
     this.faults = new Faults(rank, options, buffer);
     CudaArena arena = sizes.arenaBytes() > 0 ? new CudaArena(sizes.arenaBytes()) : null;
     this.regions = new RegionSlots(sizes.numRegions(), arena);

@@ -10,18 +10,18 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * The streams that a buffer's calls run on, and marks of their ends. The native library keeps the
- * calls in one sequence whatever streams they name. A mark is recorded at the end of every call and
- * not when it is asked for, because the caller may by then have given its stream other work, or
- * destroyed it.
+ * calls in one sequence whatever streams they name, by an event at the end of each, which is the
+ * call's mark, too. It is not recorded when somebody asks for it, because the caller may by then
+ * have given its stream other work, or destroyed it.
  */
 final class CudaStreams implements AutoCloseable {
   private final int device;
   private final EventRing events;
   private final long own;
 
-  CudaStreams(int device) {
+  CudaStreams(int device, long buffer) {
     this.device = device;
-    this.events = new EventRing(device);
+    this.events = new EventRing(device, buffer);
     try (Memory out = OffHeap.allocate(Long.BYTES)) {
       Natives.require(Ep4jNative.streamCreate(device, 0, out.address()), -1, "creating a stream");
       own = OffHeap.getLong(out.address());
@@ -52,10 +52,15 @@ final class CudaStreams implements AutoCloseable {
     return handle;
   }
 
+  /** A mark of the end of the call, or half of one, that was issued last. */
+  long lastEnd() {
+    return events.last();
+  }
+
   /**
-   * Ends a call or half of one.
+   * Ends what was given to a stream beside the buffer's calls.
    *
-   * @param stream its stream
+   * @param stream of it
    * @return a mark of its end
    */
   long leave(long stream) {

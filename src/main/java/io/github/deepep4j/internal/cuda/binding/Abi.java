@@ -6,6 +6,7 @@ public final class Abi {
   public static final int MAX_RANKS = 32;
   public static final int MAX_TOPK = 32;
   public static final int MAX_REGIONS = 64;
+  public static final int CALL_ENDS = 512;
   public static final int MAX_OUTPUTS = 16;
   public static final int MAX_COPIES = 16;
   public static final int WINDOW_NAME_BYTES = 192;

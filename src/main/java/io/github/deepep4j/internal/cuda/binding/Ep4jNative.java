@@ -327,6 +327,10 @@ public final class Ep4jNative {
   @Name("ep4j_forget")
   public static native @Cast("ep4j_status") int forget(@Cast("ep4j_buffer*") long buffer, int rank);
 
+  @Name("ep4j_mark")
+  public static native @Cast("ep4j_status") int mark(
+      @Cast("ep4j_buffer*") long buffer, @Cast("void*") long stream);
+
   @Name("ep4j_buffer_words")
   public static native @Cast("ep4j_status") int bufferWords(
       @Cast("ep4j_buffer*") long buffer, @Cast("ep4j_host_words*") long words);
@@ -392,9 +396,6 @@ public final class Ep4jNative {
 
   @Name("ep4j_graph_destroy")
   public static native @Cast("ep4j_status") int graphDestroy(int device, @Cast("void*") long graph);
-
-  @Name("ep4j_event_create")
-  public static native @Cast("ep4j_status") int eventCreate(int device, @Cast("void**") long event);
 
   @Name("ep4j_event_destroy")
   public static native @Cast("ep4j_status") int eventDestroy(int device, @Cast("void*") long event);
