@@ -90,7 +90,8 @@ case "${1:-}" in
       if [ $device = cuda ]; then
         # Several nodes are not on CUDA yet.
         arguments+=(--select-package io.github.deepep4j.gpu --exclude-tag nodes)
-        for name in DifferentCallsTest MaskTest UnmaskTest process.CudaProcessTest; do
+        for name in DifferentCallsTest MaskTest UnmaskTest process.CudaProcessTest LowLatencyDifferentialTest \
+          LowLatencyOverlapTest LowLatencyRecordedTest LowLatencyRefusalTest LowLatencyRulesTest LowLatencyStressTest; do
           arguments+=(--select-class "io.github.deepep4j.$name")
         done
         # What looks into the CPU backend.

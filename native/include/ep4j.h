@@ -162,9 +162,9 @@ typedef struct ep4j_buffer_config {
 } ep4j_buffer_config;
 
 /*
- * The low-latency part of a buffer; equal on all ranks but for ranks_on_device. Its memory is of
- * fixed size: num_inboxes + num_regions + num_outputs times local experts * num_ranks * max_tokens
- * rows. Experts and K are the buffer's.
+ * The low-latency part of a buffer; equal on all ranks. Its memory is of fixed size: num_inboxes +
+ * num_regions + num_outputs times local experts * num_ranks * max_tokens rows. Experts and K are
+ * the buffer's.
  */
 typedef struct ep4j_low_latency_config {
   uint64_t struct_size;
@@ -173,17 +173,19 @@ typedef struct ep4j_low_latency_config {
   int32_t num_inboxes;     /* dispatches that can be sent and not received */
   int32_t num_regions;     /* results that can be open */
   int32_t num_outputs;     /* combines that can be open */
-  int32_t ranks_on_device; /* whose kernels may wait for each other on this device, >= 1 */
+  int32_t reserved;
 } ep4j_low_latency_config;
 
 /* Memory that a buffer takes, all of it when it is made. */
 typedef struct ep4j_buffer_memory {
   uint64_t struct_size;
-  int64_t control_bytes;  /* of the window: what ranks publish to each other */
-  int64_t dispatch_bytes; /* of the window: regions, or the arena */
-  int64_t combine_bytes;  /* of the window: outputs */
-  int64_t private_bytes;  /* device memory that no peer addresses: handles and state */
-  int64_t pinned_bytes;   /* host memory that the device writes to */
+  int64_t control_bytes;              /* of the window: what ranks publish to each other */
+  int64_t dispatch_bytes;             /* of the window: regions, or the arena */
+  int64_t combine_bytes;              /* of the window: outputs */
+  int64_t low_latency_dispatch_bytes; /* of the window: inboxes and regions of that mode */
+  int64_t low_latency_combine_bytes;  /* of the window: outputs of that mode */
+  int64_t private_bytes;              /* device memory that no peer addresses: handles and state */
+  int64_t pinned_bytes;               /* host memory that the device writes to */
 } ep4j_buffer_memory;
 
 /* Names a rank's window to its peers: an opaque record to be exchanged as it is. */
@@ -313,7 +315,7 @@ typedef struct ep4j_low_latency_dispatch_call {
   int32_t cast;        /* ep4j_cast */
   int32_t region;      /* a free one, 0 .. num_regions - 1 */
   int32_t output;      /* a free one, to be writable once received; -1 for none */
-  int32_t num_sms;     /* blocks; 0 for this rank's share of the device */
+  int32_t num_sms;     /* blocks; 0 for ep4j_low_latency_blocks, and at most that */
   int32_t hook;
   int64_t timeout_nanos;
 } ep4j_low_latency_dispatch_call;
@@ -342,7 +344,7 @@ typedef struct ep4j_low_latency_combine_call {
   int32_t region;            /* received, and not released */
   int32_t output;            /* free, or the one that y lies in */
   int32_t log_fmt;           /* 1: rows travel as LogFMT-10, which overwrites the output */
-  int32_t num_sms;           /* blocks; 0 for this rank's share of the device */
+  int32_t num_sms;           /* blocks; 0 for ep4j_low_latency_blocks, and at most that */
   int32_t hook;
   int32_t reserved;
   int64_t timeout_nanos;
@@ -440,11 +442,17 @@ typedef struct ep4j_standing {
   uint64_t mask_tags[EP4J_MAX_RANKS];    /* change when the rank masks this one */
   uint64_t failure_tags[EP4J_MAX_RANKS]; /* change when the rank gives up */
   uint64_t late[EP4J_MAX_REGIONS];       /* bit p: masked rank p may still write there */
-  uint64_t rows_sent[EP4J_MAX_RANKS];    /* of dispatches */
+  uint64_t rows_sent[EP4J_MAX_RANKS];    /* of normal dispatches */
   uint64_t bytes_sent[EP4J_MAX_RANKS];   /* of these rows: x and scales */
   uint64_t rows_received[EP4J_MAX_RANKS];
   uint64_t rows_combined[EP4J_MAX_RANKS]; /* read from the rank's expert outputs */
   uint64_t wait_nanos[EP4J_MAX_RANKS];    /* that kernels were blocked on the rank */
+  /* The same of low-latency mode. */
+  uint64_t low_latency_rows_sent[EP4J_MAX_RANKS];
+  uint64_t low_latency_bytes_sent[EP4J_MAX_RANKS];
+  uint64_t low_latency_rows_received[EP4J_MAX_RANKS];
+  uint64_t low_latency_rows_combined[EP4J_MAX_RANKS];
+  uint64_t low_latency_wait_nanos[EP4J_MAX_RANKS];
 } ep4j_standing;
 
 /* The end of an unmask on one of its members. */
@@ -483,14 +491,14 @@ EP4J_API ep4j_status ep4j_region_bytes(const ep4j_region_form* form, int32_t num
 EP4J_API ep4j_status ep4j_output_bytes(int64_t rows, int32_t hidden, int32_t weights_per_row,
                                        int64_t* bytes);
 
-/* Bytes of a window that low-latency mode takes; needs no device. */
-EP4J_API ep4j_status ep4j_low_latency_bytes(const ep4j_low_latency_config* config,
-                                            int32_t num_ranks, int32_t num_experts,
-                                            int64_t* bytes);
-
 /* Bytes that a buffer will take; needs no device. */
 EP4J_API ep4j_status ep4j_buffer_bytes(const ep4j_buffer_config* config,
                                        ep4j_buffer_memory* memory);
+
+/* The same for a buffer that has low-latency mode, too. */
+EP4J_API ep4j_status ep4j_buffer_bytes_low_latency(const ep4j_buffer_config* config,
+                                                   const ep4j_low_latency_config* low_latency,
+                                                   ep4j_buffer_memory* memory);
 
 /* Makes one rank's end, not yet connected. Waits for the device. */
 EP4J_API ep4j_status ep4j_buffer_create(const ep4j_buffer_config* config, ep4j_buffer** buffer);
@@ -595,6 +603,13 @@ EP4J_API ep4j_status ep4j_copy(ep4j_buffer* buffer, const ep4j_copy_call* call, 
 EP4J_API ep4j_status ep4j_low_latency_dispatch(ep4j_buffer* buffer,
                                                const ep4j_low_latency_dispatch_call* call,
                                                ep4j_low_latency_result* result, void* stream);
+
+/*
+ * Blocks that a low-latency call of the buffer may have now. All blocks of a call wait for peers, so
+ * the calls of all buffers on the device that this process knows of, its own and those of their
+ * other ranks, share its multiprocessors; a captured call keeps its blocks.
+ */
+EP4J_API ep4j_status ep4j_low_latency_blocks(ep4j_buffer* buffer, int32_t* blocks);
 
 /* The receiving half of a dispatch with a hook; once, in any order among open ones. */
 EP4J_API ep4j_status ep4j_low_latency_dispatch_receive(ep4j_buffer* buffer, int32_t region,

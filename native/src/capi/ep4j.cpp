@@ -75,7 +75,19 @@ ep4j_status ep4j_buffer_bytes(const ep4j_buffer_config* config, ep4j_buffer_memo
   return guarded([&] {
     require_struct(config, "config");
     require_struct(memory, "memory");
-    ep4j::describe_memory(*config, *memory);
+    ep4j::describe_memory(*config, nullptr, false, *memory);
+    return EP4J_OK;
+  });
+}
+
+ep4j_status ep4j_buffer_bytes_low_latency(const ep4j_buffer_config* config,
+                                          const ep4j_low_latency_config* low_latency,
+                                          ep4j_buffer_memory* memory) {
+  return guarded([&] {
+    require_struct(config, "config");
+    require_struct(low_latency, "low_latency");
+    require_struct(memory, "memory");
+    ep4j::describe_memory(*config, low_latency, false, *memory);
     return EP4J_OK;
   });
 }

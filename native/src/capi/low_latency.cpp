@@ -8,17 +8,11 @@ using ep4j::require;
 using ep4j::require_given;
 using ep4j::require_struct;
 
-ep4j_status ep4j_low_latency_bytes(const ep4j_low_latency_config* config, int32_t num_ranks,
-                                   int32_t num_experts, int64_t* bytes) {
+ep4j_status ep4j_low_latency_blocks(ep4j_buffer* buffer, int32_t* blocks) {
   return guarded([&] {
-    require_struct(config, "config");
-    require_given(bytes, "bytes");
-    require(num_ranks >= 1 && num_experts % num_ranks == 0,
-            "num_experts must be a multiple of num_ranks ", num_ranks, ": ", num_experts);
-    ep4j_buffer_config buffer = {};
-    buffer.num_ranks = num_ranks;
-    ep4j::checked(*config, buffer);
-    *bytes = ep4j::low_latency_layout(config, num_ranks, num_experts, false).bytes();
+    require_given(buffer, "buffer");
+    require_given(blocks, "blocks");
+    *blocks = buffer->end.low_latency_blocks(0);
     return EP4J_OK;
   });
 }

@@ -1,7 +1,6 @@
 // The C ABI of buffers over NVSHMEM; only in libep4j_nvshmem.so.
 #include "capi/buffer.hpp"
 #include "capi/guard.hpp"
-#include "layout/buffer_memory.hpp"
 #include "runtime/nvshmem_world.hpp"
 
 using ep4j::guarded;
@@ -50,17 +49,13 @@ ep4j_status ep4j_nvshmem_window_bytes(const ep4j_buffer_config* config,
   return guarded([&] {
     require_struct(config, "config");
     require_given(bytes, "bytes");
-    ep4j_buffer_memory memory = {};
-    ep4j::describe_memory(*config, memory);  // checks the configuration
-    int64_t low_latency_bytes = 0;
     if (low_latency != nullptr) {
       require_struct(low_latency, "low_latency");
-      ep4j::checked(*low_latency, *config);
-      low_latency_bytes =
-          ep4j::low_latency_layout(low_latency, config->num_ranks, config->num_experts, true)
-              .bytes();
     }
-    *bytes = ep4j::BufferMemory(*config, low_latency_bytes, true).window.bytes();
+    ep4j_buffer_memory memory = {};
+    ep4j::describe_memory(*config, low_latency, true, memory);
+    *bytes = memory.control_bytes + memory.dispatch_bytes + memory.combine_bytes +
+             memory.low_latency_dispatch_bytes + memory.low_latency_combine_bytes;
     return EP4J_OK;
   });
 }

@@ -1,7 +1,10 @@
 // When ranks may share a device: decided on the host from what is in force there, and tested there.
 #pragma once
 
+#include <algorithm>
+#include <functional>
 #include <string>
+#include <vector>
 
 namespace ep4j {
 
@@ -15,12 +18,30 @@ struct ContextSettings {
 
 // Who uses a device.
 struct DeviceUse {
-  int buffers;         // of this process, each one rank's end
-  int other_ranks;     // of the group, in other processes
-  int waiting_blocks;  // that fit on the device: each buffer's calls have at most one at a time
+  int buffers = 0;            // of this process, each one rank's end
+  int other_ranks = 0;        // of their groups, in other processes
+  int waiting_blocks = 0;     // that fit on the device: a buffer's normal calls have one at a time
+  int low_latency_ranks = 0;  // of both, those with low-latency mode
 };
 
 constexpr int kStreamsPerBuffer = 2;  // of its calls, and beside them
+
+// Blocks that each low-latency call may have, so that all that may wait at once are resident: its
+// blocks fill a multiprocessor each, and so may the one waiting block of a buffer that has no such
+// calls. kept: blocks in graphs of the others, which take no smaller share.
+inline int low_latency_share(int num_sms, const DeviceUse& use, std::vector<int> kept) {
+  int sharers = use.low_latency_ranks;
+  int blocks = num_sms - (use.buffers + use.other_ranks - sharers);
+  std::sort(kept.begin(), kept.end(), std::greater<int>());
+  for (int more : kept) {
+    if (sharers <= 1 || more <= blocks / sharers) {
+      break;
+    }
+    blocks -= more;
+    sharers--;
+  }
+  return std::max(0, blocks / std::max(1, sharers));
+}
 
 // Why these buffers can't work together; empty if they can.
 inline std::string sharing_refusal(int device, const ContextSettings& settings,

@@ -1,4 +1,5 @@
-// All memory that one rank's end of a buffer takes in normal mode, from its configuration alone.
+// All memory that one rank's end of a buffer takes but for low latency's private part, from its
+// configuration alone.
 //
 //   window   device memory that peers address: WindowLayout
 //   local    device memory of this rank alone: LocalLayout
@@ -37,6 +38,7 @@ struct BufferMemory {
 
   // Of the window.
   constexpr int64_t control_bytes() const { return window.low_latency(); }
+  constexpr int64_t low_latency_bytes() const { return window.region(0) - window.low_latency(); }
   constexpr int64_t dispatch_bytes() const {
     return window.output(0) - window.region(0) + lines(window.arena_bytes);
   }

@@ -90,7 +90,8 @@ struct LocalState {
   uint64_t output_epochs[kMaxOutputs];  // epoch of each output's last publication
   SendPlan send;
   PullPlan pull;
-  PeerTraffic traffic[kMaxRanks];
+  PeerTraffic traffic[kMaxRanks];              // of normal mode
+  PeerTraffic low_latency_traffic[kMaxRanks];
 };
 
 struct LocalLayout {

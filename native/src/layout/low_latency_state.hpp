@@ -55,6 +55,7 @@ struct LowLatencyState {
   uint64_t rows_put[kMaxLowLatency][kMaxRanks];    // for each inbox
   uint64_t pieces_put[kMaxLowLatency][kMaxRanks];  // for each output
   LowLatencyRecord regions[kMaxLowLatency];
+  int32_t sent_rows[kMaxLowLatency][kMaxRanks];  // of the dispatch in each region, by destination
 };
 
 struct LowLatencyStateLayout {

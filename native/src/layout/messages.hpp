@@ -136,6 +136,7 @@ struct StandingRecord {
   uint64_t failure_tags[kMaxRanks];
   uint32_t late[kMaxRegions];  // bit p: peer p may still write to the region
   PeerTraffic traffic[kMaxRanks];
+  PeerTraffic low_latency_traffic[kMaxRanks];
 };
 
 // The first fault of a device, in pinned memory. state goes 0 (empty) -> 1 (being written) ->

@@ -12,6 +12,7 @@ struct RankView {
   int32_t num_ranks;
   int32_t local_experts;
   int32_t mask_on_timeout;
+  int32_t is_low_latency;  // whether the call is of that mode, for the statistics
   int64_t timeout_nanos;
   ControlLayout control;
   LocalState* state;

@@ -1,8 +1,6 @@
 #include "runtime/buffer.hpp"
 
 #include <cstring>
-#include <map>
-#include <mutex>
 
 #include "kernels/normal/combine_exchange.hpp"
 #include "kernels/normal/combine_pull.hpp"
@@ -61,16 +59,20 @@ bool choose_bulk(const ep4j_buffer_config& config, const DeviceLimits& limits) {
   return limits.has_bulk_copy && config.copy_path != EP4J_COPY_LOAD_STORE;
 }
 
-// FNV-1a over what must be equal on all ranks.
+// FNV-1a.
+constexpr uint64_t kHashStart = 0xcbf29ce484222325;
+uint64_t hashed(uint64_t hash, uint64_t field) { return (hash ^ field) * 0x100000001b3; }
+
+// Of what must be equal on all ranks.
 uint64_t digest(const ep4j_buffer_config& config, const LowLatencyLayout& low, bool has_network) {
   const int64_t fields[] = {config.num_ranks,    config.num_experts, config.max_tokens,
                             config.max_topk,     config.num_regions, config.num_outputs,
                             config.arena_bytes > 0, low.max_tokens,    low.hidden,
                             low.inboxes,         low.regions,        low.outputs,
                             has_network};
-  uint64_t hash = 0xcbf29ce484222325;
+  uint64_t hash = kHashStart;
   for (int64_t field : fields) {
-    hash = (hash ^ static_cast<uint64_t>(field)) * 0x100000001b3;
+    hash = hashed(hash, static_cast<uint64_t>(field));
   }
   return hash;
 }
@@ -89,12 +91,22 @@ void prepare_kernels(const DeviceLimits& limits, bool bulk) {
 
 }  // namespace
 
-void describe_memory(const ep4j_buffer_config& config, ep4j_buffer_memory& memory) {
-  const BufferMemory bytes(checked(config));
-  memory.control_bytes = bytes.control_bytes();
+void describe_memory(const ep4j_buffer_config& config, const ep4j_low_latency_config* low_latency,
+                     bool has_network, ep4j_buffer_memory& memory) {
+  const LowLatencyLayout low = low_latency_layout(
+      low_latency == nullptr ? nullptr : &checked(*low_latency), checked(config).num_ranks,
+      config.num_experts, has_network);
+  const BufferMemory bytes(config, low.bytes(), has_network);
+  memory.control_bytes = bytes.control_bytes() + low.control_bytes();
+  memory.low_latency_dispatch_bytes =
+      low_latency == nullptr ? 0 : low.output(0) - low.control_bytes();
+  memory.low_latency_combine_bytes =
+      low_latency == nullptr ? 0 : bytes.low_latency_bytes() - low.output(0);
   memory.dispatch_bytes = bytes.dispatch_bytes();
   memory.combine_bytes = bytes.combine_bytes();
-  memory.private_bytes = bytes.local.bytes() + bytes.handle_bytes();
+  memory.private_bytes =
+      bytes.local.bytes() + bytes.handle_bytes() +
+      (low_latency == nullptr ? 0 : low_latency_state_layout(low_latency, config).bytes());
   memory.pinned_bytes = bytes.pinned.bytes();
 }
 
@@ -149,7 +161,7 @@ Buffer::Buffer(const ep4j_buffer_config& config, const ep4j_low_latency_config* 
     outputs_[static_cast<size_t>(i)].place = {layout_.output(i), config.output_bytes};
   }
 
-  presence_ = std::make_unique<Presence>(config.device);
+  presence_ = std::make_unique<Presence>(config.device, low_latency != nullptr);
   view_.rank = config.rank;
   view_.num_ranks = config.num_ranks;
   view_.local_experts = local_experts_;
@@ -177,39 +189,31 @@ Buffer::~Buffer() {
   }
 }
 
-namespace {
-std::mutex presence_mutex;
-std::map<int, int> buffers_on;  // by device
-}  // namespace
-
-Buffer::Presence::Presence(int device) : device_(device) {
-  std::scoped_lock lock(presence_mutex);
-  buffers_on[device_]++;
-}
-
-Buffer::Presence::~Presence() {
-  std::scoped_lock lock(presence_mutex);
-  buffers_on[device_]--;
-}
-
-int Buffer::Presence::buffers() const {
-  std::scoped_lock lock(presence_mutex);
-  return buffers_on[device_];
-}
-
 // All ranks of a group have made their ends before any is connected, so all of them are counted.
 void Buffer::require_room(const ep4j_window_name* names) const {
-  DeviceUse use = {presence_->buffers(), 0, 0};
+  int other_ranks = 0;
+  uint64_t group = kHashStart;
   for (int rank = 0; rank < config_.num_ranks; rank++) {
     WindowName name;
     std::memcpy(&name, names[rank].bytes, sizeof name);
-    use.other_ranks += same_device(name_, name) && !same_process(name_, name) ? 1 : 0;
+    other_ranks += same_device(name_, name) && !same_process(name_, name) ? 1 : 0;
+    for (unsigned char byte : names[rank].bytes) {
+      group = hashed(group, byte);
+    }
   }
+  presence_->join(group, other_ranks);
+  DeviceUse use = presence_->use();
   check(count_negotiating_blocks(local_experts_, &use.waiting_blocks), "counting waiting blocks");
   use.waiting_blocks *= limits_.num_sms;
   const std::string refusal =
       sharing_refusal(config_.device, context_settings(config_.device), use);
   require(refusal.empty(), refusal);
+  if (low_latency_ != nullptr) {
+    require(presence_->low_latency_blocks(limits_.num_sms) > 0, "device ", config_.device,
+            " must have a multiprocessor for each rank's low-latency calls on it: of its ",
+            limits_.num_sms, " graphs of other buffers may have taken all, and ",
+            use.low_latency_ranks, " ranks share the rest");
+  }
 }
 
 void Buffer::name_window(ep4j_window_name& name) const {

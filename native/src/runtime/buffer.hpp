@@ -15,6 +15,7 @@
 #include "runtime/device.hpp"
 #include "runtime/low_latency.hpp"
 #include "runtime/memory.hpp"
+#include "runtime/presence.hpp"
 #include "runtime/window.hpp"
 
 namespace ep4j {
@@ -69,8 +70,9 @@ struct RegionPlan {
   bool no_place;          // has no place for its layout: the call is answered with an overflow
 };
 
-// Memory that a buffer would take; needs no device.
-void describe_memory(const ep4j_buffer_config& config, ep4j_buffer_memory& memory);
+// Memory that a buffer would take; needs no device. low_latency is null for one without that mode.
+void describe_memory(const ep4j_buffer_config& config, const ep4j_low_latency_config* low_latency,
+                     bool has_network, ep4j_buffer_memory& memory);
 
 class Buffer {
  public:
@@ -113,6 +115,10 @@ class Buffer {
   void low_latency_combine(const ep4j_low_latency_combine_call& call, cudaStream_t stream);
   void low_latency_combine_receive(int output, int num_sms, int64_t timeout_nanos,
                                    cudaStream_t stream);
+
+  // Blocks of a low-latency call that asks for so many multiprocessors, 0 for as many as it may
+  // have.
+  int low_latency_blocks(int num_sms) const;
 
   void mask(int rank);
   uint32_t masked() const;
@@ -161,6 +167,7 @@ class Buffer {
   char* low_latency_memory(int64_t offset) const;
   void check_low_latency(const ep4j_low_latency_dispatch_call& call) const;
   void check_low_latency(const ep4j_low_latency_combine_call& call) const;
+  void finish_low_latency(Call& call, int blocks) const;
   void check_stream(cudaStream_t stream) const;
   void require_connected() const;
   void require_reach() const;
@@ -170,20 +177,6 @@ class Buffer {
   template <class Launch>
   void beside_calls(const char* what, Launch launch);
   bool await_control(int64_t wait_nanos) const;
-
-  // Counts the open buffers of this process on each device.
-  class Presence {
-   public:
-    explicit Presence(int device);
-    ~Presence();
-    Presence(const Presence&) = delete;
-    Presence& operator=(const Presence&) = delete;
-
-    int buffers() const;  // on this device
-
-   private:
-    const int device_;
-  };
 
   const ep4j_buffer_config config_;
   const int local_experts_;

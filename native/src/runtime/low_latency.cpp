@@ -15,8 +15,7 @@ void require_count(const char* name, int value) {
 
 }  // namespace
 
-const ep4j_low_latency_config& checked(const ep4j_low_latency_config& config,
-                                       const ep4j_buffer_config& buffer) {
+const ep4j_low_latency_config& checked(const ep4j_low_latency_config& config) {
   require(config.max_tokens >= 1, "low-latency max_tokens must be at least 1: ",
           config.max_tokens);
   require(config.hidden >= 8 && config.hidden % 8 == 0,
@@ -25,9 +24,6 @@ const ep4j_low_latency_config& checked(const ep4j_low_latency_config& config,
   require_count("num_inboxes", config.num_inboxes);
   require_count("low-latency num_regions", config.num_regions);
   require_count("low-latency num_outputs", config.num_outputs);
-  require(config.ranks_on_device >= 1 && config.ranks_on_device <= buffer.num_ranks,
-          "ranks_on_device must be from 1 to num_ranks ", buffer.num_ranks, ": ",
-          config.ranks_on_device);
   return config;
 }
 
@@ -40,17 +36,20 @@ LowLatencyLayout low_latency_layout(const ep4j_low_latency_config* config, int n
           config->num_inboxes, config->num_regions,     config->num_outputs, has_network};
 }
 
+LowLatencyStateLayout low_latency_state_layout(const ep4j_low_latency_config* config,
+                                               const ep4j_buffer_config& buffer) {
+  return {buffer.num_ranks, buffer.num_experts / buffer.num_ranks,
+          config == nullptr ? 0 : config->max_tokens, buffer.max_topk,
+          config == nullptr ? 0 : config->num_regions};
+}
+
 LowLatency::LowLatency(const ep4j_low_latency_config& given, const ep4j_buffer_config& buffer,
                        const DeviceLimits& limits, bool bulk, bool has_network)
-    : config(checked(given, buffer)),
+    : config(checked(given)),
       layout(low_latency_layout(&given, buffer.num_ranks, buffer.num_experts, has_network)),
-      state_layout{layout.num_ranks, layout.local_experts, layout.max_tokens, buffer.max_topk,
-                   layout.regions},
-      most_blocks(limits.num_sms / config.ranks_on_device),
+      state_layout(low_latency_state_layout(&given, buffer)),
       memory(static_cast<size_t>(state_layout.bytes())),
       regions(std::make_unique<LowLatencyRegion[]>(static_cast<size_t>(layout.regions))) {
-  require(most_blocks >= 1, "ranks_on_device must be at most the device's ", limits.num_sms,
-          " multiprocessors: ", config.ranks_on_device);
   const LowLatencyShape shape =
       low_latency_shape({2 * config.hidden, 0}, buffer.num_experts, bulk, limits.shared_bytes);
   require(shape.stages >= 2, "two rows of low-latency hidden ", config.hidden,
@@ -63,13 +62,6 @@ LowLatency::LowLatency(const ep4j_low_latency_config& given, const ep4j_buffer_c
         "clearing low-latency memory");
   static_assert(BadChoice::kNone == ~uint64_t{0});
   check(cudaMemset(&state()->bad_choice, 0xFF, sizeof(uint64_t)), "clearing the bad choice");
-}
-
-int LowLatency::num_blocks(int num_sms) const {
-  require(num_sms >= 0 && num_sms <= most_blocks, "num_sms of a low-latency call must be at most ",
-          most_blocks, ", so that the blocks of all ", config.ranks_on_device,
-          " ranks on the device, which wait for each other, are resident at once: ", num_sms);
-  return num_sms > 0 ? num_sms : most_blocks;
 }
 
 }  // namespace ep4j

@@ -10,9 +10,12 @@
 
 namespace ep4j {
 
-// Refuses a configuration that breaks a rule; the buffer's own is checked.
-const ep4j_low_latency_config& checked(const ep4j_low_latency_config& config,
-                                       const ep4j_buffer_config& buffer);
+// Refuses a configuration that breaks a rule.
+const ep4j_low_latency_config& checked(const ep4j_low_latency_config& config);
+
+// This rank's private part; empty without a configuration.
+LowLatencyStateLayout low_latency_state_layout(const ep4j_low_latency_config* config,
+                                               const ep4j_buffer_config& buffer);
 
 // Where everything lies; empty without a configuration.
 LowLatencyLayout low_latency_layout(const ep4j_low_latency_config* config, int num_ranks,
@@ -43,7 +46,6 @@ struct LowLatency {
   const ep4j_low_latency_config config;
   const LowLatencyLayout layout;
   const LowLatencyStateLayout state_layout;
-  const int most_blocks;  // of one launch, so that those of all ranks on the device are resident
   DeviceMemory memory;
   std::unique_ptr<LowLatencyRegion[]> regions;
   LowLatencyOutput outputs[kMaxLowLatency];
@@ -53,9 +55,6 @@ struct LowLatency {
   LowLatencyState* state() const {
     return reinterpret_cast<LowLatencyState*>(memory.get() + state_layout.state());
   }
-
-  // Blocks of a call that asks for so many multiprocessors.
-  int num_blocks(int num_sms) const;
 };
 
 }  // namespace ep4j

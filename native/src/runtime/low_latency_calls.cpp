@@ -57,6 +57,7 @@ LowLatencyView Buffer::low_latency_view(int region, int64_t timeout_nanos) const
   auto ints = [&](int64_t offset) { return reinterpret_cast<int32_t*>(low.memory.get() + offset); };
   LowLatencyView result = {};
   result.rank = view(timeout_nanos);
+  result.rank.is_low_latency = 1;
   result.layout = low.layout;
   result.base = layout_.low_latency();
   result.state = low.state();
@@ -65,6 +66,24 @@ LowLatencyView Buffer::low_latency_view(int region, int64_t timeout_nanos) const
   result.begins = ints(low.state_layout.begins(region));
   result.counts = ints(low.state_layout.counts(region));
   return result;
+}
+
+int Buffer::low_latency_blocks(int num_sms) const {
+  low_latency();
+  const int most = presence_->low_latency_blocks(limits_.num_sms);
+  require(num_sms >= 0 && num_sms <= most && most > 0,
+          "num_sms of a low-latency call must be at most ", most,
+          ", so that the blocks of all calls on the device that may wait for each other are "
+          "resident at once: ",
+          num_sms);
+  return num_sms > 0 ? num_sms : most;
+}
+
+void Buffer::finish_low_latency(Call& call, int blocks) const {
+  if (call.capturing()) {
+    presence_->keep(blocks);
+  }
+  call.finish();
 }
 
 void Buffer::check_low_latency(const ep4j_low_latency_dispatch_call& call) const {
@@ -104,7 +123,7 @@ void Buffer::low_latency_dispatch(const ep4j_low_latency_dispatch_call& call,
                                   ep4j_low_latency_result& result, cudaStream_t stream) {
   LowLatency& low = low_latency();
   check_low_latency(call);
-  const int blocks = low.num_blocks(call.num_sms);
+  const int blocks = low_latency_blocks(call.num_sms);
   LowLatencyRegion& region = low_latency_region(call.region);
   LowLatencyDispatchParams params = {};
   params.view = low_latency_view(call.region, call.timeout_nanos);
@@ -130,7 +149,7 @@ void Buffer::low_latency_dispatch(const ep4j_low_latency_dispatch_call& call,
   }
   check(launch_low_latency_dispatch(params, bulk_, blocks, stream),
         "launching the low-latency dispatch");
-  bracket.finish();
+  finish_low_latency(bracket, blocks);
   region.open = true;
   region.received = call.hook == 0;
   region.ordinal = low.dispatches++;
@@ -151,11 +170,10 @@ void Buffer::low_latency_dispatch(const ep4j_low_latency_dispatch_call& call,
 
 void Buffer::low_latency_dispatch_receive(int index, int num_sms, int64_t timeout_nanos,
                                           cudaStream_t stream) {
-  LowLatency& low = low_latency();
   LowLatencyRegion& region = low_latency_region(index);
   require(region.open && !region.received, "region must hold a dispatch that was not received: ",
           index);
-  const int blocks = low.num_blocks(num_sms);
+  const int blocks = low_latency_blocks(num_sms);
   LowLatencyDispatchParams params = region.params;
   params.view = low_latency_view(index, timeout_nanos);
   params.phases = kReceivePhase;
@@ -165,7 +183,7 @@ void Buffer::low_latency_dispatch_receive(int index, int num_sms, int64_t timeou
   }
   check(launch_low_latency_dispatch(params, bulk_, blocks, stream),
         "launching the low-latency receive");
-  bracket.finish();
+  finish_low_latency(bracket, blocks);
   region.received = true;
 }
 
@@ -228,7 +246,7 @@ void Buffer::low_latency_combine(const ep4j_low_latency_combine_call& call, cuda
   const LowLatencyRegion& region = low_latency_region(call.region);
   LowLatencyOutput& output = low_latency_output(call.output);
   const bool in_place = call.y == low_latency_memory(low.layout.output(call.output));
-  const int blocks = low.num_blocks(call.num_sms);
+  const int blocks = low_latency_blocks(call.num_sms);
   LowLatencyCombineParams params = {};
   params.view = low_latency_view(call.region, call.timeout_nanos);
   params.row_bytes = 2 * low.config.hidden;
@@ -250,7 +268,7 @@ void Buffer::low_latency_combine(const ep4j_low_latency_combine_call& call, cuda
   Call bracket(*this, stream);
   check(launch_low_latency_combine(params, one_block ? 1 : blocks, stream),
         "launching the low-latency combine");
-  bracket.finish();
+  finish_low_latency(bracket, blocks);
   output.handed_out = false;
   output.pending = call.hook != 0;
   output.ordinal = low.combines++;
@@ -259,16 +277,15 @@ void Buffer::low_latency_combine(const ep4j_low_latency_combine_call& call, cuda
 
 void Buffer::low_latency_combine_receive(int index, int num_sms, int64_t timeout_nanos,
                                          cudaStream_t stream) {
-  LowLatency& low = low_latency();
   LowLatencyOutput& output = low_latency_output(index);
   require(output.pending, "output must hold a combine that was not received: ", index);
-  const int blocks = low.num_blocks(num_sms);
+  const int blocks = low_latency_blocks(num_sms);
   LowLatencyCombineParams params = output.params;
   params.view = low_latency_view(params.region, timeout_nanos);
   params.phases = kReceivePhase;
   Call bracket(*this, stream);
   check(launch_low_latency_combine(params, blocks, stream), "launching the low-latency receive");
-  bracket.finish();
+  finish_low_latency(bracket, blocks);
   output.pending = false;
 }
 

@@ -146,6 +146,12 @@ bool Buffer::standing(int64_t wait_nanos, ep4j_standing& standing) {
     standing.rows_received[rank] = traffic.rows_received;
     standing.rows_combined[rank] = traffic.rows_combined;
     standing.wait_nanos[rank] = traffic.wait_nanos;
+    const PeerTraffic& low = record->low_latency_traffic[rank];
+    standing.low_latency_rows_sent[rank] = low.rows_sent;
+    standing.low_latency_bytes_sent[rank] = low.bytes_sent;
+    standing.low_latency_rows_received[rank] = low.rows_received;
+    standing.low_latency_rows_combined[rank] = low.rows_combined;
+    standing.low_latency_wait_nanos[rank] = low.wait_nanos;
   }
   return true;
 }

@@ -143,7 +143,6 @@ ep4j_low_latency_config low_latency_config(const Case& c, int inboxes, int regio
   config.num_inboxes = inboxes;
   config.num_regions = regions;
   config.num_outputs = outputs;
-  config.ranks_on_device = c.ranks;
   return config;
 }
 

@@ -318,9 +318,22 @@ void host_refusals() {
   });
   ep4j_low_latency_config wrong = config;
   wrong.hidden = 12;
-  int64_t bytes = 0;
-  expect(ep4j_low_latency_bytes(&wrong, 2, 4, &bytes) == EP4J_INVALID_ARGUMENT, "hidden 12");
-  expect(ep4j_low_latency_bytes(&config, 2, 4, &bytes) == EP4J_OK && bytes > 0, "bytes ", bytes);
+  ep4j_buffer_config buffer = {};
+  buffer.struct_size = sizeof buffer;
+  buffer.num_ranks = 2;
+  buffer.num_experts = 4;
+  buffer.max_tokens = 16;
+  buffer.max_topk = 2;
+  buffer.max_row_bytes = 2 * config.hidden;
+  buffer.num_regions = buffer.num_outputs = buffer.max_handles = 1;
+  ep4j_buffer_memory memory = {};
+  memory.struct_size = sizeof memory;
+  expect(ep4j_buffer_bytes_low_latency(&buffer, &wrong, &memory) == EP4J_INVALID_ARGUMENT,
+         "hidden 12");
+  expect(ep4j_buffer_bytes_low_latency(&buffer, &config, &memory) == EP4J_OK &&
+             memory.low_latency_dispatch_bytes > memory.low_latency_combine_bytes &&
+             memory.low_latency_combine_bytes > 0,
+         "bytes ", memory.low_latency_dispatch_bytes);
 }
 
 }  // namespace

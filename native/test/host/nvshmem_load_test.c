@@ -35,7 +35,6 @@ int main(void) {
   low.num_inboxes = 2;
   low.num_regions = 2;
   low.num_outputs = 2;
-  low.ranks_on_device = 1;
 
   int64_t plain = 0;
   int64_t with_low_latency = 0;

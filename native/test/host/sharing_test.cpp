@@ -1,6 +1,8 @@
 // When ranks may share a device.
 #include "launch/sharing.hpp"
 
+#include <utility>
+
 #include "check.hpp"
 
 namespace ep4j::test {
@@ -39,6 +41,22 @@ void sharing_tests(Suite& suite) {
     expect(sharing_refusal(0, {32, true, false}, {2, 6, 8}).empty(), "8 of 8 refused");
     expect_refusal({32, true, false}, {2, 7, 8}, "waiting block", "9");
     expect_refusal({32, true, false}, {1, 8, 8}, "holds 8", "9");
+  });
+  suite.run("sharing: low-latency calls of all ranks are resident at once", [] {
+    auto share = [](int buffers, int other, int low_latency, std::vector<int> kept) {
+      return low_latency_share(132, {buffers, other, 0, low_latency}, std::move(kept));
+    };
+    expect(share(1, 0, 1, {}) == 132, "one rank: ", share(1, 0, 1, {}));
+    expect(share(2, 0, 2, {0}) == 66, "two ranks: ", share(2, 0, 2, {0}));
+    expect(share(1, 3, 4, {}) == 33, "four processes: ", share(1, 3, 4, {}));
+    expect(share(5, 0, 2, {0}) == 64, "beside three without: ", share(5, 0, 2, {0}));
+    for (int kept = 0; kept <= 140; kept++) {
+      const int rest = share(3, 0, 3, {kept, 0});
+      expect(rest >= 0 && (rest == 44 || kept > 44), kept, " kept leave ", rest);
+      expect(kept + 2 * rest <= 132 || rest == 0 || kept <= 44, kept, " kept leave ", rest);
+    }
+    expect(share(3, 0, 3, {132, 0}) == 0, "nothing is left");
+    expect(share(2, 0, 2, {100}) == 32, "beside a graph: ", share(2, 0, 2, {100}));
   });
 }
 

@@ -67,7 +67,9 @@ class PeerWait {
         waiting = false;
       }
       if (waited && !waiting && !first && lane != view_.rank) {
-        view_.state->traffic[lane].wait_nanos += ptx::global_nanos() - begin;
+        PeerTraffic* traffic = view_.is_low_latency != 0 ? view_.state->low_latency_traffic
+                                                         : view_.state->traffic;
+        traffic[lane].wait_nanos += ptx::global_nanos() - begin;
       }
       // Nobody is asked for faults when all is there: what ends later calls has not harmed this one.
       if (__ballot_sync(kAllLanes, waiting) == 0) {

@@ -300,6 +300,10 @@ __device__ void leave_read(const LowLatencyCombineParams& params, const CombineS
   const int peer = lane_index();
   const bool tells =
       (params.phases & kReceivePhase) != 0 && (shared.arrived >> peer & 1) != 0;
+  if (tells && shared.verdict == EP4J_SENT) {
+    view.rank.state->low_latency_traffic[peer].rows_combined +=
+        static_cast<uint64_t>(view.state->sent_rows[params.region][peer]);
+  }
   leave_pending(view, shared.epoch,
                 tells ? word_at(view, peer,
                                 view.layout.read(shared.outputs[peer], view.rank.rank))

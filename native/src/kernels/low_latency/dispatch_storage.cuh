@@ -22,6 +22,11 @@ struct DispatchStorage {
   NetworkMessages<transport::kHasRemotePeers> network;
 };
 
+// Adds without waiting for the sum.
+__device__ inline void add_word(uint64_t& word, uint64_t more) {
+  atomicAdd(reinterpret_cast<unsigned long long*>(&word), static_cast<unsigned long long>(more));
+}
+
 // What a source says about its rows.
 __device__ inline const LandedMessage* landed_from(const LowLatencyView& view, int inbox,
                                                    int source) {

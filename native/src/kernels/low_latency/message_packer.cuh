@@ -48,6 +48,8 @@ __device__ inline void tell_received(const LowLatencyDispatchParams& params,
     const int source = group.index % layout.num_ranks;
     layout_range[group.index] = static_cast<int64_t>(group.begin) << 32 | group.count;
     view.begins[source * layout.local_experts + expert] = group.begin;
+    add_word(view.rank.state->low_latency_traffic[source].rows_received,
+             static_cast<uint64_t>(group.count));
     if (source == layout.num_ranks - 1) {
       const int32_t rows = group.begin + group.count;
       count[expert] = rows;

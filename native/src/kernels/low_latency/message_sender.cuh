@@ -283,6 +283,27 @@ class MessageSender {
             .template tail<int32_t>(kLandedCounts)[i % view.rank.local_experts] = counts_[i];
       }
     }
+    if (warp_index() == kLowLatencyWarps - 1) {
+      add_to_traffic();
+    }
+  }
+
+  // Lane p: what this call sends to rank p. Nobody waits for these words before the kernel's end.
+  __device__ void add_to_traffic() const {
+    const LowLatencyView& view = params_.view;
+    const int peer = lane_index();
+    if (peer >= view.rank.num_ranks) {
+      return;
+    }
+    int32_t rows = 0;
+    for (int i = 0; i < view.rank.local_experts && (shared_.open >> peer & 1) != 0; i++) {
+      rows += counts_[peer * view.rank.local_experts + i];
+    }
+    view.state->sent_rows[params_.region][peer] = rows;
+    PeerTraffic& traffic = view.rank.state->low_latency_traffic[peer];
+    const int bytes = params_.form.row_bytes + 4 * params_.form.scale_words;
+    add_word(traffic.rows_sent, static_cast<uint64_t>(rows));
+    add_word(traffic.bytes_sent, static_cast<uint64_t>(rows) * static_cast<uint64_t>(bytes));
   }
 
   const LowLatencyDispatchParams& params_;

@@ -69,6 +69,7 @@ __global__ void __launch_bounds__(kWarpLanes)
     record.mask_tags[peer] = mask;
     record.failure_tags[peer] = failure_tag;
     record.traffic[peer] = state.traffic[peer];
+    record.low_latency_traffic[peer] = state.low_latency_traffic[peer];
     masked_by = mask != state.pardoned_masks[peer] && !is_masked(view, peer);
     left = failure_tag != state.pardoned_failures[peer] &&
            failure.record->fault == EP4J_FAULT_MASKED;

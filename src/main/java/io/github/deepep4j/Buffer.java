@@ -293,7 +293,9 @@ public final class Buffer implements AutoCloseable {
 
   /**
    * Sends one copy of each token's row to each of its experts, in fixed-capacity memory: no counts
-   * are exchanged before rows travel, and the host waits for none. Collective.
+   * are exchanged before rows travel, and the host waits for none. Collective. Routing that is
+   * found bad on a GPU gives an empty result, and {@code event().synchronize()}, {@link #check()}
+   * or the next call throws; on the CPU this call does, or its {@code receive()}.
    *
    * @param x {@code [T, H]} BF16, contiguous, H the buffer's hidden size; T ≤ {@link
    *     BufferOptions#maxTokensPerRank()}, may differ per rank and be 0

@@ -20,10 +20,11 @@ import java.util.concurrent.atomic.AtomicBoolean;
  * }
  * }</pre>
  *
- * <p>What can be recorded: bounded and cached dispatches with borrowed results, combines {@link
- * CombineOptions#into into} the caller's tensor, all on the recorded stream. A recorded result
- * stays open, and its region taken, as long as the graph is used; its {@code event()} says nothing
- * of launches. Every rank must launch as it would make the calls. Not thread-safe.
+ * <p>What can be recorded: bounded and cached dispatches with borrowed results, low-latency
+ * dispatches, combines of both modes {@link CombineOptions#into into} the caller's tensor, all on
+ * the recorded stream. A recorded result stays open, and its region taken, as long as the graph is
+ * used; its {@code event()} says nothing of launches. Every rank must launch as it would make the
+ * calls. Not thread-safe.
  */
 public final class DeviceGraph implements AutoCloseable {
   private final DeviceSpace space;

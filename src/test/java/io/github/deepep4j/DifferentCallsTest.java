@@ -11,11 +11,9 @@ import io.github.deepep4j.fixtures.TestDevice;
 import io.github.deepep4j.tensor.DType;
 import io.github.deepep4j.tensor.Tensor;
 import java.time.Duration;
-import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
-import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -41,7 +39,7 @@ final class DifferentCallsTest {
     final DispatchHandle first;
     final DispatchHandle second;
     final DispatchHandle major;
-    private final @Nullable LowLatencyDispatch lowLatency;
+    private final LowLatencyDispatch lowLatency;
     final int rows;
     final int majorRows;
 
@@ -59,18 +57,16 @@ final class DifferentCallsTest {
         rows = one.numReceived();
         majorRows = three.numReceived();
       }
-      lowLatency = TestDevice.hasLowLatency() ? buffer.lowLatencyDispatch(x, idx) : null;
+      lowLatency = buffer.lowLatencyDispatch(x, idx);
     }
 
     /** Number of the call that differs. */
     int nextCall() {
-      return lowLatency == null ? 4 : 5;
+      return 5;
     }
 
     void close() {
-      if (lowLatency != null) {
-        lowLatency.close();
-      }
+      lowLatency.close();
     }
 
     private static Tensor zeros(DType dtype, long... shape) {
@@ -122,24 +118,26 @@ final class DifferentCallsTest {
         case "combineMajor" -> combine(majorRows, major, CombineOptions.defaults());
         case "weighted" -> combine(majorRows, major, CombineOptions.defaults().weighted());
         case "hook" -> dispatch(x, idx, weights, options().hook());
-        case "lowLatency" -> buffer.lowLatencyDispatch(x, idx).close();
-        case "lowLatencyHook" ->
-            buffer
-                .lowLatencyDispatch(x, idx, LowLatencyDispatchOptions.defaults().hook())
-                .receive();
+        case "lowLatency" -> lowLatency(LowLatencyDispatchOptions.defaults());
+        case "lowLatencyHook" -> lowLatency(LowLatencyDispatchOptions.defaults().hook());
         case "lowLatencyPlain" ->
-            buffer.lowLatencyDispatch(
-                x, idx, LowLatencyDispatchOptions.defaults().quantize(Quantization.PLAIN));
+            lowLatency(LowLatencyDispatchOptions.defaults().quantize(Quantization.PLAIN));
         case "lowLatencyCombine" -> lowLatencyCombine(LowLatencyCombineOptions.defaults());
         case "logFmt" -> lowLatencyCombine(LowLatencyCombineOptions.defaults().logFmt());
         default -> throw new AssertionError(name);
       }
     }
 
+    private void lowLatency(LowLatencyDispatchOptions options) {
+      try (LowLatencyDispatch result = buffer.lowLatencyDispatch(x, idx, options)) {
+        result.receive();
+        result.event().synchronize();
+      }
+    }
+
     private void lowLatencyCombine(LowLatencyCombineOptions options) {
-      LowLatencyDispatch dispatched = Objects.requireNonNull(lowLatency);
-      Tensor y = CountedRows.copyOfRows(dispatched.x());
-      buffer.lowLatencyCombine(y, weights, dispatched.handle(), options);
+      Tensor y = CountedRows.copyOfRows(lowLatency.x());
+      buffer.lowLatencyCombine(y, weights, lowLatency.handle(), options).event().synchronize();
     }
   }
 
@@ -173,7 +171,6 @@ final class DifferentCallsTest {
     callDifferently(most, one, mostWords, oneWords);
   }
 
-  @Tag("cpu")
   @ParameterizedTest
   @CsvSource({
     "dispatch, lowLatency, dispatch(rank-major, lowLatencyDispatch(low-latency",

@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
 import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /**
@@ -20,6 +21,7 @@ import org.junit.jupiter.api.Test;
  * with it whenever it gets the processor. Nothing that it can still write may reach the others'
  * rows, and no region may be lost to it.
  */
+@Tag("cpu")
 final class LowLatencyMaskTest {
   private static final Shape SHAPE = new Shape(3, 6, 4, 128, 4);
   private static final int MASKED = 1;

@@ -2,17 +2,15 @@ package io.github.deepep4j;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.github.deepep4j.fixtures.LogFmtTolerance;
 import io.github.deepep4j.fixtures.RecordedVectors;
+import io.github.deepep4j.fixtures.TestDevice;
 import io.github.deepep4j.group.LocalGroup;
-import io.github.deepep4j.reference.NumberFormats;
-import io.github.deepep4j.reference.ReferenceLogFmt;
-import io.github.deepep4j.tensor.DType;
-import io.github.deepep4j.tensor.Device;
+import io.github.deepep4j.internal.memory.OffHeap;
 import io.github.deepep4j.tensor.Tensor;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -25,7 +23,6 @@ import org.junit.jupiter.params.provider.CsvSource;
  */
 final class LowLatencyRecordedTest {
   private static final int RANKS = 2;
-  private static final double LEAST_IDENTICAL = 0.999;
 
   /** One rank's recording and the tensors made of it. */
   private static final class Recording implements AutoCloseable {
@@ -50,7 +47,8 @@ final class LowLatencyRecordedTest {
       return BufferOptions.of(localExperts * RANKS, hidden, maxTokens).lowLatency();
     }
 
-    private Tensor keep(Tensor tensor) {
+    private Tensor keep(Tensor host) {
+      Tensor tensor = TestDevice.place(host);
       tensors.add(tensor);
       return tensor;
     }
@@ -91,8 +89,7 @@ final class LowLatencyRecordedTest {
         RANKS,
         group -> {
           try (Recording recording = new Recording(name, group.rank());
-              Buffer buffer =
-                  Buffer.builder(group).options(recording.options()).device(Device.cpu()).build()) {
+              Buffer buffer = TestDevice.build(group, recording.options())) {
             LowLatencyDispatchOptions options = LowLatencyDispatchOptions.defaults();
             options = quantization == null ? options : options.quantize(quantization);
             try (LowLatencyDispatch sent =
@@ -101,7 +98,7 @@ final class LowLatencyRecordedTest {
                     buffer.lowLatencyCombine(
                         recording.y(), recording.topkWeights(), sent.handle())) {
               checkRows(recording, sent, quantization);
-              assertThat(sums.combined().toShorts())
+              assertThat(TestDevice.read(sums.combined(), Tensor::toShorts))
                   .isEqualTo(recording.vectors.shorts("combined"));
             }
           }
@@ -110,10 +107,10 @@ final class LowLatencyRecordedTest {
 
   private static void checkRows(
       Recording recording, LowLatencyDispatch sent, @Nullable Quantization quantization) {
-    int[] counts = sent.count().toInts();
+    int[] counts = TestDevice.read(sent.count(), Tensor::toInts);
     assertThat(counts).isEqualTo(recording.vectors.ints("recv_count"));
-    long[] ranges = sent.layoutRange().toLongs();
-    int[] sources = sent.sourceInfo().toInts();
+    long[] ranges = TestDevice.read(sent.layoutRange(), Tensor::toLongs);
+    int[] sources = TestDevice.read(sent.sourceInfo(), Tensor::toInts);
     int places = RANKS * recording.maxTokens;
     for (int local = 0; local < recording.localExperts; local++) {
       String expert = "e" + local;
@@ -136,16 +133,16 @@ final class LowLatencyRecordedTest {
 
   /** The first rows of one expert as bytes. */
   private static byte[] bytes(Tensor x, int expert, int count) {
-    long rowBytes = x.size(2) * x.dtype().bytes();
-    Tensor all =
-        Tensor.ofAddress(
-            x.address() + expert * x.size(1) * rowBytes,
-            DType.UINT8,
-            Device.cpu(),
-            x,
-            count,
-            rowBytes);
-    return all.toBytes();
+    long places = x.size(1);
+    Tensor flat = x.view(new long[] {x.size(0) * places, x.size(2)}, new long[] {x.size(2), 1});
+    return TestDevice.read(
+        flat.rows(expert * places, expert * places + count), LowLatencyRecordedTest::hostBytes);
+  }
+
+  private static byte[] hostBytes(Tensor rows) {
+    byte[] bytes = new byte[(int) rows.byteSize()];
+    OffHeap.copyToArray(rows.address(), bytes, 0, bytes.length);
+    return bytes;
   }
 
   private static byte[] bytes(ByteBuffer buffer) {
@@ -158,7 +155,7 @@ final class LowLatencyRecordedTest {
   private static int[] scales(Tensor scales, int expert, int count) {
     long[] shape = {scales.size(0), scales.size(2), scales.size(1)};
     long[] strides = {scales.stride(0), scales.stride(2), scales.stride(1)};
-    int[] columns = scales.view(shape, strides).toInts();
+    int[] columns = TestDevice.read(scales.view(shape, strides), Tensor::toInts);
     int words = (int) shape[1];
     int places = (int) shape[2];
     int[] rows = new int[count * words];
@@ -170,14 +167,11 @@ final class LowLatencyRecordedTest {
 
   @Test
   void shouldAgreeWithTheRecording_whenCombinedAsLogFmt() {
-    AtomicInteger identical = new AtomicInteger();
-    AtomicInteger total = new AtomicInteger();
     LocalGroup.run(
         RANKS,
         group -> {
           try (Recording recording = new Recording("ll_r2_bf16", group.rank());
-              Buffer buffer =
-                  Buffer.builder(group).options(recording.options()).device(Device.cpu()).build();
+              Buffer buffer = TestDevice.build(group, recording.options());
               LowLatencyDispatch sent =
                   buffer.lowLatencyDispatch(recording.x(), recording.topkIdx());
               LowLatencyCombine sums =
@@ -186,24 +180,13 @@ final class LowLatencyRecordedTest {
                       recording.topkWeights(),
                       sent.handle(),
                       LowLatencyCombineOptions.defaults().logFmt())) {
-            short[] ours = sums.combined().toShorts();
-            short[] theirs = recording.vectors.shorts("combined_logfmt");
-            double[] bounds = logFmtBounds(recording, group.rank());
-            assertThat(ours).hasSameSizeAs(theirs);
-            for (int i = 0; i < ours.length; i++) {
-              if (ours[i] == theirs[i]) {
-                identical.incrementAndGet();
-                continue;
-              }
-              double difference = (double) value(ours[i]) - value(theirs[i]);
-              assertThat(Math.abs(difference))
-                  .as("rank %d, element %d", group.rank(), i)
-                  .isLessThanOrEqualTo(bounds[i] + ulp(theirs[i]));
-            }
-            total.addAndGet(ours.length);
+            LogFmtTolerance.check(
+                "rank " + group.rank(),
+                recording.vectors.shorts("combined_logfmt"),
+                TestDevice.read(sums.combined(), Tensor::toShorts),
+                logFmtBounds(recording, group.rank()));
           }
         });
-    assertThat(identical.get()).isGreaterThanOrEqualTo((int) (total.get() * LEAST_IDENTICAL));
   }
 
   /** How far one code step in each of its terms moves each sum: Σ |w·y|·(2^step − 1). */
@@ -226,9 +209,8 @@ final class LowLatencyRecordedTest {
       int row = rowOf(home.ints(name + "_src"), rank, token);
       short[] y = home.shorts(name + "_y");
       for (int i = 0; i < hidden; i++) {
-        int group = row * hidden + i / ReferenceLogFmt.GROUP * ReferenceLogFmt.GROUP;
         bounds[token * hidden + i] +=
-            Math.abs(weights[choice] * value(y[row * hidden + i])) * (stepRatio(y, group) - 1);
+            LogFmtTolerance.term(weights[choice], y, row * hidden + i, row * hidden);
       }
     }
     return bounds;
@@ -241,24 +223,5 @@ final class LowLatencyRecordedTest {
       }
     }
     throw new AssertionError("no row of rank " + rank + " token " + token);
-  }
-
-  private static double stepRatio(short[] y, int first) {
-    double largest = 0;
-    double smallest = Double.POSITIVE_INFINITY;
-    for (int i = first; i < first + ReferenceLogFmt.GROUP; i++) {
-      largest = Math.max(largest, Math.abs(value(y[i])));
-      smallest = Math.min(smallest, Math.abs(value(y[i])));
-    }
-    return Math.pow(Math.min(largest / smallest, 0x1p32), 1.0 / 510);
-  }
-
-  private static float value(short bits) {
-    return NumberFormats.bf16ToFloat(bits);
-  }
-
-  private static double ulp(short bits) {
-    short magnitude = (short) (bits & 0x7FFF);
-    return (double) value((short) (magnitude + 1)) - value(magnitude);
   }
 }

@@ -226,7 +226,7 @@ final class LowLatencyRulesTest {
           LowLatencyDispatchOptions options = LowLatencyDispatchOptions.defaults();
           LowLatencyDispatchOptions mine =
               member.number() == 1 ? options.quantize(Quantization.PLAIN) : options;
-          assertThatThrownBy(() -> member.rank().dispatch(round, mine))
+          assertThatThrownBy(() -> member.rank().dispatch(round, mine).event().synchronize())
               .isInstanceOfSatisfying(
                   EpException.class, e -> assertThat(e.code()).isEqualTo(EpException.Code.MISMATCH))
               .hasMessageContaining("cast PLAIN")

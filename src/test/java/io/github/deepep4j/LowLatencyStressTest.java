@@ -8,6 +8,7 @@ import io.github.deepep4j.fixtures.LowLatencyRound.Routing;
 import io.github.deepep4j.fixtures.LowLatencyShapes;
 import io.github.deepep4j.fixtures.NormalRound;
 import io.github.deepep4j.fixtures.Seeds;
+import io.github.deepep4j.fixtures.TestDevice;
 import io.github.deepep4j.reference.LowLatencyOracle.Shape;
 import java.util.ArrayList;
 import java.util.List;
@@ -21,7 +22,7 @@ import org.junit.jupiter.params.provider.MethodSource;
  * rank is a whole call ahead of another one shows here. Every row of every round is checked.
  */
 final class LowLatencyStressTest {
-  private static final int ROUNDS = 500;
+  private static final int ROUNDS = TestDevice.isCuda() ? 2_000 : 500;
   private static final int DIFFERENT_ROUNDS = 12;
   private static final Shape SHAPE = new Shape(8, 16, 3, 128, 4);
 

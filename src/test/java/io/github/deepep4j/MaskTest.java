@@ -9,7 +9,6 @@ import io.github.deepep4j.fixtures.AllModes;
 import io.github.deepep4j.fixtures.BufferRanks;
 import io.github.deepep4j.fixtures.CountedRows;
 import io.github.deepep4j.fixtures.Stall;
-import io.github.deepep4j.fixtures.TestDevice;
 import io.github.deepep4j.tensor.DType;
 import io.github.deepep4j.tensor.Tensor;
 import java.time.Duration;
@@ -72,9 +71,7 @@ final class MaskTest {
             masked(() -> dispatch(my));
             masked(my.buffer::check);
             masked(() -> my.buffer.combine(y, handle));
-            if (TestDevice.hasLowLatency()) {
-              masked(() -> my.buffer.lowLatencyDispatch(ROWS.x(2), ROWS.topkIdx(2)));
-            }
+            masked(() -> my.buffer.lowLatencyDispatch(ROWS.x(2), ROWS.topkIdx(2)));
             return;
           }
           assertThat(my.buffer.maskedRanks()).isEmpty();

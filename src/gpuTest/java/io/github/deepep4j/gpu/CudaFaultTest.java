@@ -175,9 +175,6 @@ final class CudaFaultTest {
     LocalGroup.run(
         1,
         group -> {
-          assertThatThrownBy(() -> TestDevice.build(group, OPTIONS.lowLatency(), Device.cuda(0)))
-              .isInstanceOf(BackendUnavailableException.class)
-              .hasMessageContaining("lowLatency() is not on CUDA yet");
           assertThatThrownBy(() -> TestDevice.build(group, OPTIONS, Device.cuda(99)))
               .isInstanceOf(BackendUnavailableException.class)
               .hasMessageContaining("no device cuda:99");

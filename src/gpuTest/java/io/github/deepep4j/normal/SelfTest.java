@@ -4,30 +4,39 @@ import io.github.deepep4j.BufferOptions;
 import io.github.deepep4j.DispatchHandle;
 import io.github.deepep4j.DispatchResult;
 import io.github.deepep4j.Ep4j;
+import io.github.deepep4j.LowLatencyCombine;
+import io.github.deepep4j.LowLatencyCombineOptions;
+import io.github.deepep4j.LowLatencyDispatch;
+import io.github.deepep4j.LowLatencyDispatchOptions;
 import io.github.deepep4j.Quantization;
 import io.github.deepep4j.fixtures.GlobalInput;
 import io.github.deepep4j.fixtures.HostTensors;
 import io.github.deepep4j.fixtures.Inputs;
+import io.github.deepep4j.fixtures.LowLatencyRank;
+import io.github.deepep4j.fixtures.LowLatencyRound;
+import io.github.deepep4j.fixtures.LowLatencyShapes;
 import io.github.deepep4j.fixtures.RoutingShape;
 import io.github.deepep4j.fixtures.TestDevice;
 import io.github.deepep4j.group.ProcessGroup;
 import io.github.deepep4j.group.TcpGroup;
 import io.github.deepep4j.process.RankProcesses;
+import io.github.deepep4j.reference.LowLatencyOracle.Shape;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What an administrator runs first on a node: every form of normal mode against the oracle, one
- * line each. {@code --ranks N} (2) ranks as threads of this JVM, or with {@code --processes} as
- * JVMs of their own, on the device of {@code -Ddeepep4j.test.device}. Ends with status 1 if any
- * line failed.
+ * What an administrator runs first on a node: every form of every mode against the oracle, one line
+ * each. {@code --ranks N} (2) ranks as threads of this JVM, or with {@code --processes} as JVMs of
+ * their own, on the device of {@code -Ddeepep4j.test.device}. Ends with status 1 if any line
+ * failed.
  */
 public final class SelfTest {
   private static final int ROUNDS = 4;
   private static final int HIDDEN = 1024;
   private static final int MOST_TOKENS = 256;
+  private static final int LOW_LATENCY_TOKENS = 32;
 
   private final int numRanks;
 
@@ -104,6 +113,12 @@ public final class SelfTest {
     combines("combine, weights back", Form.rankMajor(), plain.withWeightsBack());
     combines("combine, weighted", Form.expertMajor(16), plain.withWeighting());
     combines("combine, in place, two halves", Form.rankMajor(), plain.inPlace().withHook());
+    lowLatency("low latency", null, LowLatencyForm.PLAIN);
+    lowLatency("low latency, in place, two halves", null, LowLatencyForm.IN_PLACE_TWO_HALVES);
+    for (Quantization cast : Quantization.values()) {
+      lowLatency("low latency, FP8 cast " + cast, cast, LowLatencyForm.PLAIN);
+    }
+    lowLatency("low latency, LogFMT-10 back", null, LowLatencyForm.LOG_FMT);
     print(failures == 0 ? "all as the oracle says" : failures + " FAILED");
     return failures == 0 ? 0 : 1;
   }
@@ -181,9 +196,62 @@ public final class SelfTest {
         });
   }
 
+  /** How a low-latency round is called. */
+  private enum LowLatencyForm {
+    PLAIN,
+    IN_PLACE_TWO_HALVES,
+    LOG_FMT
+  }
+
+  private void lowLatency(String what, @Nullable Quantization cast, LowLatencyForm form) {
+    Shape shape = new Shape(numRanks, 4 * numRanks, LOW_LATENCY_TOKENS, HIDDEN, 4);
+    SplittableRandom random = new SplittableRandom(7);
+    List<LowLatencyRound> rounds = new ArrayList<>();
+    for (int i = 0; i < ROUNDS; i++) {
+      rounds.add(LowLatencyRound.of(shape, LowLatencyRound.Routing.GAPS, random));
+    }
+    line(
+        what,
+        LowLatencyShapes.options(shape),
+        end -> {
+          for (LowLatencyRound round : rounds) {
+            try (LowLatencyRank rank = new LowLatencyRank(end.buffer, end.rank, true)) {
+              lowLatency(rank, round, cast, form);
+            }
+          }
+        });
+  }
+
+  private static void lowLatency(
+      LowLatencyRank rank,
+      LowLatencyRound round,
+      @Nullable Quantization cast,
+      LowLatencyForm form) {
+    boolean halves = form == LowLatencyForm.IN_PLACE_TWO_HALVES;
+    boolean logFmt = form == LowLatencyForm.LOG_FMT;
+    LowLatencyDispatchOptions send = LowLatencyDispatchOptions.defaults();
+    send = cast == null ? send : send.quantize(cast);
+    LowLatencyCombineOptions back = LowLatencyCombineOptions.defaults();
+    back = logFmt ? back.logFmt() : back;
+    try (LowLatencyDispatch rows = rank.dispatch(round, halves ? send.hook() : send)) {
+      rank.checkDispatch(round, rows, cast);
+      try (LowLatencyCombine sums =
+          halves
+              ? rank.combineInPlace(round, rows.handle(), back.hook())
+              : rank.combine(round, rows.handle(), back)) {
+        rank.checkCombine(round, sums, logFmt);
+      }
+    }
+  }
+
   private void line(String what, Body body) {
-    BufferOptions options =
-        BufferOptions.of(4 * numRanks, HIDDEN, MOST_TOKENS).expertMajor().maxExpertAlignment(16);
+    line(
+        what,
+        BufferOptions.of(4 * numRanks, HIDDEN, MOST_TOKENS).expertMajor().maxExpertAlignment(16),
+        body);
+  }
+
+  private void line(String what, BufferOptions options, Body body) {
     long started = System.nanoTime();
     String outcome;
     try {

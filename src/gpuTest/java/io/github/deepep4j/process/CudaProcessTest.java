@@ -31,7 +31,7 @@ final class CudaProcessTest {
   }
 
   @ParameterizedTest
-  @CsvSource({"in-dispatch, false", "outside, true"})
+  @CsvSource({"in-dispatch, false", "in-low-latency, false", "outside, true"})
   void shouldNameTheVictim_whenItIsKilled(String scenario, boolean othersWait) throws Exception {
     try (RankProcesses ranks =
         new RankProcesses(NUM_RANKS, FaultRank.class, scenario, "THROW", NEAR_MILLIS)) {
@@ -41,7 +41,7 @@ final class CudaProcessTest {
   }
 
   @ParameterizedTest
-  @CsvSource({"in-dispatch, false", "outside, true"})
+  @CsvSource({"in-dispatch, false", "in-low-latency, false", "outside, true"})
   void shouldGoOnWithoutTheVictim_whenItIsKilledUnderMask(String scenario, boolean othersWait)
       throws Exception {
     try (RankProcesses ranks =

@@ -16,7 +16,6 @@ import io.github.deepep4j.fixtures.Inputs;
 import io.github.deepep4j.fixtures.LowLatencyRank;
 import io.github.deepep4j.fixtures.LowLatencyRound;
 import io.github.deepep4j.fixtures.RoutingShape;
-import io.github.deepep4j.fixtures.TestDevice;
 import io.github.deepep4j.group.LocalGroup;
 import io.github.deepep4j.group.ProcessGroup;
 import io.github.deepep4j.internal.memory.OffHeap;
@@ -127,21 +126,17 @@ class SoakTest {
   void shouldStayRightAndStopGrowing_whenAThousandRoundsAreMixed(long seed) {
     Script script = new Script(new SplittableRandom(seed));
     BufferOptions options =
-        TestDevice.withLowLatency(
-            BufferOptions.of(NUM_EXPERTS, HIDDEN, CAPACITY_TOKENS)
-                .maxTopk(NUM_TOPK)
-                .maxScalesPerRow(8)
-                .expertMajor()
-                .maxExpertAlignment(Scenarios.MOST_ALIGNMENT)
-                .normalRegions(REGIONS)
-                .lowLatencyRegions(REGIONS));
+        BufferOptions.of(NUM_EXPERTS, HIDDEN, CAPACITY_TOKENS)
+            .maxTopk(NUM_TOPK)
+            .maxScalesPerRow(8)
+            .expertMajor()
+            .maxExpertAlignment(Scenarios.MOST_ALIGNMENT)
+            .normalRegions(REGIONS)
+            .lowLatency()
+            .lowLatencyRegions(REGIONS);
     LocalGroup.run(
         NUM_RANKS,
-        group ->
-            RankEnd.run(
-                group,
-                options,
-                end -> new Walk(group, end, script, seed, options.isLowLatency()).run()));
+        group -> RankEnd.run(group, options, end -> new Walk(group, end, script, seed).run()));
     assertThat(Arrays.stream(script.liveAllocations).max().orElseThrow())
         .as("blocks after each hundred rounds: %s", Arrays.toString(script.liveAllocations))
         .isLessThanOrEqualTo(script.liveAllocations[0] + NUM_RANKS * IDLE_BLOCKS);
@@ -164,11 +159,7 @@ class SoakTest {
 
     private final List<Open> open = new ArrayList<>();
 
-    /** Whether the mix has low-latency rounds; normal ones in their place where it has not. */
-    private final boolean withLowLatency;
-
-    Walk(ProcessGroup group, RankEnd end, Script script, long seed, boolean withLowLatency) {
-      this.withLowLatency = withLowLatency;
+    Walk(ProcessGroup group, RankEnd end, Script script, long seed) {
       this.group = group;
       this.end = end;
       this.script = script;
@@ -183,13 +174,7 @@ class SoakTest {
         switch (common.nextInt(5)) {
           case 0, 1 -> normal(index);
           case 2 -> cached(index);
-          default -> {
-            if (withLowLatency) {
-              lowLatency(index);
-            } else {
-              normal(index);
-            }
-          }
+          default -> lowLatency(index);
         }
         while (!open.isEmpty() && own.nextInt(3) > 0) {
           finish(own.nextInt(open.size()));

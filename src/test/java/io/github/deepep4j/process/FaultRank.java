@@ -64,10 +64,7 @@ final class FaultRank {
     // Closed one by one at the end: how long that takes is part of the test.
     TcpGroup group = TcpGroup.environment().timeout(AMPLE).build();
     Shape shape = new Shape(group.size(), 4 * group.size(), 16, 64, 3);
-    BufferOptions options =
-        TestDevice.hasLowLatency()
-            ? LowLatencyShapes.options(shape)
-            : BufferOptions.of(shape.numExperts(), shape.hidden(), shape.maxTokens());
+    BufferOptions options = LowLatencyShapes.options(shape);
     Buffer buffer = TestDevice.build(group, options.timeout(AMPLE).onTimeout(policy));
     FaultRank rank = new FaultRank(group, buffer, shape);
     rank.healthy();
@@ -114,9 +111,7 @@ final class FaultRank {
 
   private void everyMode(Lost lost, int lostRank) {
     rounds(AMPLE).normal(round(), lost, lostRank);
-    if (TestDevice.hasLowLatency()) {
-      rounds(AMPLE).lowLatency(round(), lost, lostRank);
-    }
+    rounds(AMPLE).lowLatency(round(), lost, lostRank);
   }
 
   private static void awaitGo() throws IOException {
@@ -136,6 +131,7 @@ final class FaultRank {
                 rank.dispatch(round, LowLatencyDispatchOptions.defaults().hook())) {
           System.out.println("READY");
           sent.receive();
+          sent.event().synchronize(); // on a GPU only this blocks
         }
       }
       case "outside" -> {

@@ -22,8 +22,8 @@ import java.util.SplittableRandom;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One rank as a JVM: every form of the modes that the device under test has, on one buffer, every
- * byte checked against the oracle, then the counters against those of the peers.
+ * One rank as a JVM: every form of every mode, on one buffer, every byte checked against the
+ * oracle, then the counters against those of the peers.
  */
 final class RoundTripRank {
   private static final int HIDDEN = 128;
@@ -47,7 +47,7 @@ final class RoundTripRank {
       SplittableRandom random = new SplittableRandom(seed);
       BufferOptions options =
           MixedForms.options(numExperts, HIDDEN).timeout(Duration.ofSeconds(60));
-      options = TestDevice.hasLowLatency() ? options.lowLatency() : options;
+      options = options.lowLatency();
       MixedForms normal = new MixedForms(random, numRanks, options, NORMAL_ROUNDS);
       Shape shape =
           new Shape(
@@ -55,9 +55,7 @@ final class RoundTripRank {
       try (Buffer buffer = TestDevice.build(group, options)) {
         require(group.localRank() == group.rank(), "LOCAL_RANK is " + group.localRank());
         normal.run(buffer, group.rank());
-        if (TestDevice.hasLowLatency()) {
-          lowLatency(buffer, group.rank(), shape, random);
-        }
+        lowLatency(buffer, group.rank(), shape, random);
         normal.run(buffer, group.rank());
         checkCounters(group, buffer.statistics());
         group.barrier();
@@ -102,11 +100,7 @@ final class RoundTripRank {
     require(statistics.quarantinedRegions() == 0, statistics + " has quarantined regions");
     require(statistics.abandonedBytes() == 0, statistics + " has abandoned memory");
     require(statistics.windowBytes() > 0, statistics + " has no window");
-    List<List<Statistics.Peer>> modes =
-        TestDevice.hasLowLatency()
-            ? List.of(statistics.normal(), statistics.lowLatency())
-            : List.of(statistics.normal());
-    for (List<Statistics.Peer> mode : modes) {
+    for (List<Statistics.Peer> mode : List.of(statistics.normal(), statistics.lowLatency())) {
       long rows = 0;
       byte[][] sent = group.allGather(sent(mode));
       for (int from = 0; from < sent.length; from++) {

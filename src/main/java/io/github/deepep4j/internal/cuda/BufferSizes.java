@@ -8,6 +8,8 @@ import io.github.deepep4j.internal.cuda.binding.Abi;
 import io.github.deepep4j.internal.cuda.binding.BufferConfig;
 import io.github.deepep4j.internal.cuda.binding.BufferMemory;
 import io.github.deepep4j.internal.cuda.binding.Ep4jNative;
+import io.github.deepep4j.internal.cuda.binding.LowLatencyConfig;
+import io.github.deepep4j.internal.cuda.binding.LowLatencyNative;
 import io.github.deepep4j.internal.cuda.binding.RegionForm;
 import io.github.deepep4j.internal.memory.Memory;
 import io.github.deepep4j.internal.memory.OffHeap;
@@ -45,20 +47,36 @@ record BufferSizes(
    * @param numRanks n
    */
   static BufferSizes of(BufferOptions options, Device device, int rank, int numRanks) {
-    BufferSizes none = new BufferSizes(options, device, rank, numRanks, 0, 0, options.arenaBytes());
-    return options.arenaBytes() > 0
+    // Without normal mode the native buffer still has a region and an output, of no bytes.
+    long arenaBytes = options.isNormal() ? options.arenaBytes() : 0;
+    BufferSizes none = new BufferSizes(options, device, rank, numRanks, 0, 0, arenaBytes);
+    return arenaBytes > 0 || !options.isNormal()
         ? none
         : new BufferSizes(
             options, device, rank, numRanks, none.largestRegion(), none.largestOutput(), 0);
   }
 
   int numRegions() {
-    return options.normalRegions();
+    return options.isNormal() ? options.normalRegions() : 1;
+  }
+
+  private int numHandles() {
+    return options.isNormal() ? options.maxOpenHandles() : 1;
+  }
+
+  /** Low-latency dispatches that can be sent and not received. */
+  static int numInboxes(BufferOptions options) {
+    return options.lowLatencyRegions();
+  }
+
+  /** Low-latency combines that can be open. */
+  static int numLowLatencyOutputs(BufferOptions options) {
+    return options.lowLatencyRegions();
   }
 
   /** As many combines as dispatch results can be open, up to what the native library keeps. */
   int numOutputs() {
-    return Math.min(options.normalRegions(), Abi.MAX_OUTPUTS);
+    return Math.min(numRegions(), Abi.MAX_OUTPUTS);
   }
 
   private long largestRegion() {
@@ -72,7 +90,7 @@ record BufferSizes(
   }
 
   /** Writes the native configuration. */
-  void fill(BufferConfig config) {
+  private void fill(BufferConfig config) {
     config.reset();
     config.putInt(BufferConfig.DEVICE, device.index());
     config.putInt(BufferConfig.RANK, rank);
@@ -83,7 +101,7 @@ record BufferSizes(
     config.putInt(BufferConfig.MAX_ROW_BYTES, 2 * options.hidden());
     config.putInt(BufferConfig.NUM_REGIONS, numRegions());
     config.putInt(BufferConfig.NUM_OUTPUTS, numOutputs());
-    config.putInt(BufferConfig.MAX_HANDLES, options.maxOpenHandles());
+    config.putInt(BufferConfig.MAX_HANDLES, numHandles());
     config.putInt(BufferConfig.COPY_PATH, Abi.COPY_AUTO);
     config.putInt(BufferConfig.MASK_ON_TIMEOUT, options.onTimeout() == TimeoutPolicy.MASK ? 1 : 0);
     config.putLong(BufferConfig.REGION_BYTES, regionBytes);
@@ -91,19 +109,52 @@ record BufferSizes(
     config.putLong(BufferConfig.ARENA_BYTES, arenaBytes);
   }
 
+  /** Writes the native configuration of low-latency mode. */
+  private void fill(LowLatencyConfig config) {
+    config.reset();
+    config.putInt(LowLatencyConfig.MAX_TOKENS, options.maxTokensPerRank());
+    config.putInt(LowLatencyConfig.HIDDEN, options.hidden());
+    config.putInt(LowLatencyConfig.NUM_INBOXES, numInboxes(options));
+    config.putInt(LowLatencyConfig.NUM_REGIONS, options.lowLatencyRegions());
+    config.putInt(LowLatencyConfig.NUM_OUTPUTS, numLowLatencyOutputs(options));
+  }
+
+  /**
+   * Makes the native buffer.
+   *
+   * @param out where its handle is put
+   * @return the native status
+   */
+  int create(long out) {
+    try (BufferConfig config = new BufferConfig();
+        LowLatencyConfig lowLatency = new LowLatencyConfig()) {
+      fill(config);
+      fill(lowLatency);
+      return options.isLowLatency()
+          ? LowLatencyNative.bufferCreate(config.address(), lowLatency.address(), out)
+          : Ep4jNative.bufferCreate(config.address(), out);
+    }
+  }
+
   /** What the native buffer will take. */
   SizeHint hint() {
     try (BufferConfig config = new BufferConfig();
+        LowLatencyConfig lowLatency = new LowLatencyConfig();
         BufferMemory memory = new BufferMemory()) {
       fill(config);
-      Natives.require(
-          Ep4jNative.bufferBytes(config.address(), memory.address()), rank, "sizing a buffer");
+      fill(lowLatency);
+      int status =
+          options.isLowLatency()
+              ? LowLatencyNative.bufferBytes(
+                  config.address(), lowLatency.address(), memory.address())
+              : Ep4jNative.bufferBytes(config.address(), memory.address());
+      Natives.require(status, rank, "sizing a buffer");
       return new SizeHint(
           memory.getLong(BufferMemory.CONTROL_BYTES),
           memory.getLong(BufferMemory.DISPATCH_BYTES),
           memory.getLong(BufferMemory.COMBINE_BYTES),
-          0,
-          0,
+          memory.getLong(BufferMemory.LOW_LATENCY_DISPATCH_BYTES),
+          memory.getLong(BufferMemory.LOW_LATENCY_COMBINE_BYTES),
           memory.getLong(BufferMemory.PRIVATE_BYTES),
           memory.getLong(BufferMemory.PINNED_BYTES));
     }

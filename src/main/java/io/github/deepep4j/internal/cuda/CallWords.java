@@ -29,7 +29,7 @@ record CallWords(long head, long sizes, long shape, long handle) {
   public String toString() {
     StringBuilder text = new StringBuilder(operation()).append('(');
     text.append(field(2) != 0 ? "bounded, " : "");
-    text.append(field(1) == Abi.RANK_MAJOR ? "rank-major" : "expert-major");
+    text.append(order());
     text.append(field(3) == Abi.BF16 ? ", BF16" : ", FP8_E4M3");
     text.append(" rows of ").append(high(sizes)).append(" bytes").append(named(CASTS, field(4)));
     if (low(sizes) > 0) {
@@ -38,7 +38,8 @@ record CallWords(long head, long sizes, long shape, long handle) {
     if (field(5) != 0) {
       text.append(", K=").append(high(shape)).append(field(5) == 8 ? " INT64" : " INT32");
     }
-    text.append(field(6) != 0 ? ", with weights" : "");
+    boolean weights = field(6) != 0 || field(0) == LOW_LATENCY_COMBINE;
+    text.append(weights ? ", with weights" : "");
     text.append(field(0) == COMBINE && field(7) != 0 ? ", weighted" : "");
     text.append(field(0) == LOW_LATENCY_COMBINE && field(7) != 0 ? ", LogFMT-10" : "");
     if (low(shape) > 1) {
@@ -48,6 +49,13 @@ record CallWords(long head, long sizes, long shape, long handle) {
       text.append(", handle of call ").append(handle);
     }
     return text.append(')').toString();
+  }
+
+  private String order() {
+    if (field(0) > COMBINE) {
+      return "low-latency";
+    }
+    return field(1) == Abi.RANK_MAJOR ? "rank-major" : "expert-major";
   }
 
   private int field(int index) {

@@ -8,13 +8,14 @@ import io.github.deepep4j.group.ProcessGroup;
 import io.github.deepep4j.internal.backend.Backend;
 import io.github.deepep4j.internal.backend.BackendBuffer;
 import io.github.deepep4j.internal.backend.DeviceSpace;
+import io.github.deepep4j.internal.cuda.binding.Abi;
 import io.github.deepep4j.internal.cuda.binding.NativeLibrary;
 import io.github.deepep4j.internal.memory.Agreement;
 import io.github.deepep4j.tensor.Device;
 import java.util.ArrayList;
 import java.util.List;
 
-/** The backend for NVIDIA GPUs: normal mode among ranks that can load and store each other. */
+/** The backend for NVIDIA GPUs, for ranks that can load and store each other's memory. */
 public final class CudaBackend implements Backend {
   private static final String OPERATION = "creating a CUDA buffer";
 
@@ -89,8 +90,11 @@ public final class CudaBackend implements Backend {
           + numRanks
           + " ranks is not on CUDA yet: all ranks must be one node";
     }
-    if (options.isLowLatency()) {
-      return "lowLatency() is not on CUDA yet";
+    if (options.isLowLatency() && options.lowLatencyRegions() > Abi.MAX_LOW_LATENCY) {
+      return "lowLatencyRegions must be at most "
+          + Abi.MAX_LOW_LATENCY
+          + " on CUDA: "
+          + options.lowLatencyRegions();
     }
     return "";
   }

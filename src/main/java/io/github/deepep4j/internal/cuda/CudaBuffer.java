@@ -17,8 +17,8 @@ import io.github.deepep4j.internal.cuda.binding.Abi;
 import io.github.deepep4j.internal.cuda.binding.Ep4jNative;
 import io.github.deepep4j.tensor.Tensor;
 import java.util.ArrayList;
-import java.util.Collections;
 import java.util.List;
+import java.util.Objects;
 import java.util.Set;
 import java.util.TreeSet;
 import org.jspecify.annotations.Nullable;
@@ -37,6 +37,7 @@ final class CudaBuffer implements BackendBuffer {
   private final List<PendingResult> open = new ArrayList<>();
   private final CudaDispatcher dispatcher;
   private final CudaCombiner combiner;
+  private final @Nullable CudaLowLatency lowLatency;
   private final CudaLayout layout;
 
   /**
@@ -56,6 +57,7 @@ final class CudaBuffer implements BackendBuffer {
     this.unmask = new Unmask(member);
     this.dispatcher = new CudaDispatcher(rank, freeRegions);
     this.combiner = new CudaCombiner(rank);
+    this.lowLatency = rank.options.isLowLatency() ? new CudaLowLatency(rank) : null;
     this.layout = new CudaLayout(rank);
   }
 
@@ -98,21 +100,24 @@ final class CudaBuffer implements BackendBuffer {
 
   @Override
   public BackendLowLatencyDispatch lowLatencyDispatch(Requests.LowLatencyDispatch request) {
-    throw notOnCuda("lowLatencyDispatch");
+    rank.faults.check(CudaLowLatencyDispatcher.OPERATION);
+    return opened(lowLatency().dispatch(request));
   }
 
   @Override
   public BackendCombine lowLatencyCombine(Requests.LowLatencyCombine request) {
-    throw notOnCuda("lowLatencyCombine");
+    rank.faults.check(CudaLowLatencyCombiner.OPERATION);
+    return opened(lowLatency().combine(request));
   }
 
   @Override
   public Tensor lowLatencyCombineInput(BackendHandle handle, @Nullable Stream stream) {
-    throw notOnCuda("lowLatencyCombineInput");
+    rank.faults.check("lowLatencyCombineInput");
+    return lowLatency().combineInput(handle, stream);
   }
 
-  private static UnsupportedOperationException notOnCuda(String operation) {
-    return new UnsupportedOperationException(operation + " is not on CUDA yet");
+  private CudaLowLatency lowLatency() {
+    return Objects.requireNonNull(lowLatency, "the rules refuse the call on other buffers");
   }
 
   @Override
@@ -179,11 +184,9 @@ final class CudaBuffer implements BackendBuffer {
   @Override
   public Statistics statistics() {
     freeRegions.look("statistics");
-    List<Statistics.Peer> none =
-        Collections.nCopies(rank.numRanks, new Statistics.Peer(0, 0, 0, 0, 0));
     return new Statistics(
         standing.traffic(),
-        none,
+        standing.lowLatencyTraffic(),
         List.of(new Statistics.Node(0, 0, 0, 0)),
         windowBytes,
         rank.openResults,
@@ -210,6 +213,9 @@ final class CudaBuffer implements BackendBuffer {
     }
     dispatcher.close();
     combiner.close();
+    if (lowLatency != null) {
+      lowLatency.close();
+    }
     layout.close();
     standing.close();
     member.close();

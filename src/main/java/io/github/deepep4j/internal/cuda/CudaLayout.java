@@ -72,6 +72,7 @@ final class CudaLayout implements AutoCloseable {
     int rule = verdict.getInt(LayoutVerdict.RULE);
     if (rule != Abi.ROUTING_GOOD) {
       throw rank.faults.refused(
+          "dispatchLayout",
           rank.rank,
           rule,
           verdict.getInt(LayoutVerdict.TOKEN),

@@ -5,6 +5,7 @@ import io.github.deepep4j.CallOptions;
 import io.github.deepep4j.internal.cuda.binding.Abi;
 import io.github.deepep4j.internal.cuda.binding.DeviceInfo;
 import io.github.deepep4j.internal.cuda.binding.Ep4jNative;
+import io.github.deepep4j.internal.cuda.binding.LowLatencyNative;
 import io.github.deepep4j.internal.memory.Memory;
 import io.github.deepep4j.internal.memory.OffHeap;
 import io.github.deepep4j.tensor.DType;
@@ -87,6 +88,12 @@ final class CudaRank {
     calls++;
   }
 
+  /** Counts a low-latency call that was entered. */
+  void entered(String operation) {
+    calls++;
+    faults.entered(calls, operation);
+  }
+
   /** Throws unless a native function succeeded. */
   void require(int status, String operation) {
     Natives.require(status, rank, operation);
@@ -157,6 +164,27 @@ final class CudaRank {
           "numSms must be at most the " + deviceSms + " of " + device + ": " + chosen);
     }
     return chosen;
+  }
+
+  /**
+   * Streaming multiprocessors of a low-latency call. More than the device's ranks leave each other
+   * are refused when a call asks for them; the buffer's choice takes what there is.
+   *
+   * @param wanted by the call, 0 for the buffer's choice
+   * @return 0 for as many as the call may have
+   * @throws IllegalArgumentException if the device has fewer
+   */
+  int lowLatencySms(int wanted) {
+    return wanted > 0 ? numSms(wanted, 0) : lowLatencyReceiveSms(options.tuning().lowLatencySms());
+  }
+
+  /** The same for a receiving half, which may have fewer than its call had: buffers come and go. */
+  int lowLatencyReceiveSms(int chosen) {
+    if (chosen == 0) {
+      return 0;
+    }
+    require(LowLatencyNative.blocks(buffer, word.address()), "choosing multiprocessors");
+    return Math.min(chosen, OffHeap.getInt(word.address()));
   }
 
   /** Whether the buffer was closed, which ends all its results. */

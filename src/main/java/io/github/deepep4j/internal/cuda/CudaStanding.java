@@ -99,17 +99,37 @@ final class CudaStanding implements AutoCloseable {
     return record.getInt(Standing.QUARANTINED);
   }
 
-  /** What has travelled, per peer. */
+  /** What has travelled in normal mode, per peer. */
   List<Statistics.Peer> traffic() {
+    return peers(
+        Standing.ROWS_SENT,
+        Standing.BYTES_SENT,
+        Standing.ROWS_RECEIVED,
+        Standing.ROWS_COMBINED,
+        Standing.WAIT_NANOS);
+  }
+
+  /** What has travelled in low-latency mode, per peer. */
+  List<Statistics.Peer> lowLatencyTraffic() {
+    return peers(
+        Standing.LOW_LATENCY_ROWS_SENT,
+        Standing.LOW_LATENCY_BYTES_SENT,
+        Standing.LOW_LATENCY_ROWS_RECEIVED,
+        Standing.LOW_LATENCY_ROWS_COMBINED,
+        Standing.LOW_LATENCY_WAIT_NANOS);
+  }
+
+  private List<Statistics.Peer> peers(
+      int rowsSent, int bytesSent, int rowsReceived, int rowsCombined, int waitNanos) {
     List<Statistics.Peer> peers = new ArrayList<>();
     for (int peer = 0; peer < rank.numRanks; peer++) {
       peers.add(
           new Statistics.Peer(
-              record.at(Standing.ROWS_SENT, peer),
-              record.at(Standing.BYTES_SENT, peer),
-              record.at(Standing.ROWS_RECEIVED, peer),
-              record.at(Standing.ROWS_COMBINED, peer),
-              record.at(Standing.WAIT_NANOS, peer)));
+              record.at(rowsSent, peer),
+              record.at(bytesSent, peer),
+              record.at(rowsReceived, peer),
+              record.at(rowsCombined, peer),
+              record.at(waitNanos, peer)));
     }
     return peers;
   }

@@ -3,6 +3,7 @@ package io.github.deepep4j.internal.cuda;
 import io.github.deepep4j.Stream;
 import io.github.deepep4j.internal.cuda.binding.Abi;
 import io.github.deepep4j.internal.cuda.binding.Ep4jNative;
+import io.github.deepep4j.internal.cuda.binding.MeasuringNative;
 import io.github.deepep4j.internal.memory.Memory;
 import io.github.deepep4j.internal.memory.OffHeap;
 
@@ -27,7 +28,7 @@ public final class DeviceTimer implements AutoCloseable {
   }
 
   private long event() {
-    require(Ep4jNative.timerCreate(device, word.address()), "making a timing event");
+    require(MeasuringNative.timerCreate(device, word.address()), "making a timing event");
     return OffHeap.getLong(word.address());
   }
 
@@ -48,7 +49,7 @@ public final class DeviceTimer implements AutoCloseable {
    * @throws IllegalStateException if the stream has not passed the end yet
    */
   public long nanos() {
-    int status = Ep4jNative.timerElapsed(device, begin, end, word.address());
+    int status = MeasuringNative.timerElapsed(device, begin, end, word.address());
     if (status == Abi.PENDING) {
       throw new IllegalStateException("the stream has not passed the end of the time yet");
     }

@@ -29,6 +29,7 @@ final class Faults {
   private long faultWord;
   private long dropWord;
   private long undeliveredWord;
+  private final LowLatencyCalls lowLatencyCalls = new LowLatencyCalls();
   private @Nullable EpException failure;
   private @Nullable EpMaskedException masked;
   private @Nullable EpException dropped;
@@ -52,6 +53,16 @@ final class Faults {
         undeliveredWord = words.getLong(HostWords.UNDELIVERED);
       }
     }
+  }
+
+  /**
+   * Remembers a low-latency call: the device tells of a call by its number only.
+   *
+   * @param ordinal its number
+   * @param operation its name
+   */
+  synchronized void entered(long ordinal, String operation) {
+    lowLatencyCalls.add(ordinal, operation);
   }
 
   /**
@@ -157,6 +168,7 @@ final class Faults {
       case Abi.FAULT_REFUSED ->
           drop(
               refused(
+                  operation(seen, WaitStage.COUNTS),
                   peer,
                   seen.getInt(ErrorRecord.RULE),
                   seen.getLong(ErrorRecord.TOKEN),
@@ -185,11 +197,11 @@ final class Faults {
   }
 
   /** A call that was dropped because of a rank's routing. */
-  EpException refused(int origin, int rule, long token, long value) {
+  EpException refused(String operation, int origin, int rule, long token, long value) {
     return new EpException(
         EpException.Code.REFUSED,
         rank,
-        "dispatch",
+        operation,
         "rank "
             + origin
             + ", token "
@@ -206,7 +218,7 @@ final class Faults {
     WaitStage stage = WaitStage.of(seen.getInt(ErrorRecord.STAGE));
     return new EpTimeoutException(
         rank,
-        stage.operation,
+        operation(seen, stage),
         rank,
         peer,
         stage.text,
@@ -224,10 +236,15 @@ final class Faults {
         ? new EpException(
             EpException.Code.ABORTED,
             rank,
-            stage.operation,
+            operation(seen, stage),
             "rank " + origin + " was interrupted or has closed its buffer, and takes part no more")
         : new EpTimeoutException(
-            rank, stage.operation, origin, culprit, stage.text, "reported by rank " + origin);
+            rank,
+            operation(seen, stage),
+            origin,
+            culprit,
+            stage.text,
+            "reported by rank " + origin);
   }
 
   private EpException mismatch(ErrorRecord seen, int peer) {
@@ -258,7 +275,7 @@ final class Faults {
     return new EpException(
         EpException.Code.MISMATCH,
         rank,
-        stage.operation,
+        operation(seen, stage),
         "rank "
             + peer
             + " is in call "
@@ -268,6 +285,12 @@ final class Faults {
             + " ("
             + stage.text
             + ")");
+  }
+
+  /** The call that a report is of; of one before the last few, what its stage is part of mostly. */
+  private String operation(ErrorRecord seen, WaitStage stage) {
+    String lowLatency = lowLatencyCalls.operation(seen.getLong(ErrorRecord.EXPECTED));
+    return lowLatency == null ? stage.operation : lowLatency;
   }
 
   private static CallWords words(ErrorRecord seen, int at) {

@@ -104,6 +104,7 @@ final class HostCounts implements AutoCloseable {
               origin, counts.getLong(Counts.NEEDED), counts.getLong(Counts.CAPACITY));
       case Abi.REFUSED ->
           throw rank.faults.refused(
+              "dispatch",
               origin,
               counts.getInt(Counts.RULE),
               counts.getInt(Counts.TOKEN),

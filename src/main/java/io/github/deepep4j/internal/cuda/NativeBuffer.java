@@ -2,7 +2,6 @@ package io.github.deepep4j.internal.cuda;
 
 import io.github.deepep4j.error.EpException;
 import io.github.deepep4j.internal.cuda.binding.Abi;
-import io.github.deepep4j.internal.cuda.binding.BufferConfig;
 import io.github.deepep4j.internal.cuda.binding.Ep4jNative;
 import io.github.deepep4j.internal.memory.Memory;
 import io.github.deepep4j.internal.memory.OffHeap;
@@ -27,10 +26,8 @@ final class NativeBuffer {
   /** Allocates and names the window. Waits for the device. */
   void create() {
     windowBytes = sizes.hint().totalBytes();
-    try (BufferConfig config = new BufferConfig();
-        Memory out = OffHeap.allocate(Math.max(Long.BYTES, Abi.WINDOW_NAME_BYTES))) {
-      sizes.fill(config);
-      require(Ep4jNative.bufferCreate(config.address(), out.address()), "creating the buffer");
+    try (Memory out = OffHeap.allocate(Math.max(Long.BYTES, Abi.WINDOW_NAME_BYTES))) {
+      require(sizes.create(out.address()), "creating the buffer");
       handle = OffHeap.getLong(out.address());
       require(Ep4jNative.bufferWindow(handle, out.address()), "naming the window");
       OffHeap.copyToArray(out.address(), windowName, 0, windowName.length);

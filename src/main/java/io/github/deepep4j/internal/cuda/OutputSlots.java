@@ -118,6 +118,20 @@ final class OutputSlots {
     return found;
   }
 
+  /**
+   * The slot that {@link #take} would take, if every rank has certainly received the combine that
+   * published there last: one that is older than the slots' number, where all ranks have called
+   * {@link #receiveOverdue} since it came of that age.
+   *
+   * @return its number; −1 if there is none
+   */
+  synchronized int emptyOutput() {
+    int slot = longestFree();
+    boolean empty =
+        slot >= 0 && (published[slot] == NEVER || published[slot] <= combines - holders.length);
+    return empty ? slot : -1;
+  }
+
   /** Gives a slot back, and its place. */
   synchronized void give(int slot) {
     CudaArena.Place place = places[slot];

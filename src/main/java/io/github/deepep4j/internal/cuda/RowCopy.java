@@ -2,7 +2,7 @@ package io.github.deepep4j.internal.cuda;
 
 import io.github.deepep4j.DeviceMemory;
 import io.github.deepep4j.Stream;
-import io.github.deepep4j.internal.cuda.binding.Ep4jNative;
+import io.github.deepep4j.internal.cuda.binding.MeasuringNative;
 import io.github.deepep4j.internal.cuda.binding.RowCopyCall;
 import io.github.deepep4j.tensor.DType;
 import io.github.deepep4j.tensor.Tensor;
@@ -61,7 +61,7 @@ public final class RowCopy implements AutoCloseable {
    */
   public void run(int numSms) {
     call.putInt(RowCopyCall.NUM_SMS, numSms);
-    Natives.require(Ep4jNative.rowCopy(call.address(), stream.handle()), -1, "row copy");
+    Natives.require(MeasuringNative.rowCopy(call.address(), stream.handle()), -1, "row copy");
   }
 
   @Override

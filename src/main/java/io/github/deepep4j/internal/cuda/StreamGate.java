@@ -1,7 +1,7 @@
 package io.github.deepep4j.internal.cuda;
 
 import io.github.deepep4j.Stream;
-import io.github.deepep4j.internal.cuda.binding.Ep4jNative;
+import io.github.deepep4j.internal.cuda.binding.MeasuringNative;
 import io.github.deepep4j.internal.memory.Memory;
 import io.github.deepep4j.internal.memory.OffHeap;
 import java.time.Duration;
@@ -20,7 +20,7 @@ public final class StreamGate implements AutoCloseable {
    */
   public StreamGate(int device) {
     try (Memory out = OffHeap.allocate(Long.BYTES)) {
-      require(Ep4jNative.gateCreate(device, out.address()), "making a gate");
+      require(MeasuringNative.gateCreate(device, out.address()), "making a gate");
       gate = OffHeap.getLong(out.address());
     }
   }
@@ -33,18 +33,18 @@ public final class StreamGate implements AutoCloseable {
    */
   public void hold(Stream stream, Duration most) {
     require(
-        Ep4jNative.gateHold(gate, stream.device().index(), most.toNanos(), stream.handle()),
+        MeasuringNative.gateHold(gate, stream.device().index(), most.toNanos(), stream.handle()),
         "holding a stream");
   }
 
   /** Lets all held streams go on, and those that are held from now on at once. */
   public void open() {
-    require(Ep4jNative.gateSet(gate, 1), "opening a gate");
+    require(MeasuringNative.gateSet(gate, 1), "opening a gate");
   }
 
   /** Holds streams again; only after those that were held have gone on. */
   public void shut() {
-    require(Ep4jNative.gateSet(gate, 0), "shutting a gate");
+    require(MeasuringNative.gateSet(gate, 0), "shutting a gate");
   }
 
   private static void require(int status, String operation) {
@@ -53,6 +53,6 @@ public final class StreamGate implements AutoCloseable {
 
   @Override
   public void close() {
-    require(Ep4jNative.gateDestroy(gate), "ending a gate");
+    require(MeasuringNative.gateDestroy(gate), "ending a gate");
   }
 }

@@ -49,6 +49,28 @@ final class BufferSizesTest {
   }
 
   @Test
+  void shouldTakeItsOwnMemory_whenThereIsLowLatency() {
+    BufferOptions normal = BufferOptions.of(8, 64, 16);
+    SizeHint without = SizeHint.of(normal, 2, GPU);
+    SizeHint with = SizeHint.of(normal.lowLatency(), 2, GPU);
+    SizeHint doubled = SizeHint.of(normal.lowLatency().lowLatencyRegions(4), 2, GPU);
+    SizeHint alone = SizeHint.of(normal.lowLatencyOnly(), 2, GPU);
+    assertThat(without.lowLatencyDispatchBytes() + without.lowLatencyCombineBytes()).isZero();
+    assertThat(with.dispatchBytes()).isEqualTo(without.dispatchBytes());
+    assertThat(with.combineBytes()).isEqualTo(without.combineBytes());
+    // Two outputs of 4 experts' places for 16 tokens of 2 ranks, rows of 128 bytes.
+    assertThat(with.lowLatencyCombineBytes()).isEqualTo(2L * 4 * 2 * 16 * 128);
+    // Inboxes and regions, with each row's token beside it.
+    assertThat(with.lowLatencyDispatchBytes()).isGreaterThan(2 * with.lowLatencyCombineBytes());
+    assertThat(doubled.lowLatencyCombineBytes()).isEqualTo(2 * with.lowLatencyCombineBytes());
+    assertThat(doubled.lowLatencyDispatchBytes()).isEqualTo(2 * with.lowLatencyDispatchBytes());
+    assertThat(with.privateBytes()).isGreaterThan(without.privateBytes());
+    assertThat(alone.dispatchBytes() + alone.combineBytes()).isZero();
+    assertThat(alone.lowLatencyDispatchBytes()).isEqualTo(with.lowLatencyDispatchBytes());
+    assertThat(alone.privateBytes()).isLessThan(with.privateBytes());
+  }
+
+  @Test
   void shouldRefuse_whenRanksCannotShareTheExperts() {
     assertThatThrownBy(() -> SizeHint.of(BufferOptions.of(8, 64, 16), 3, GPU))
         .isInstanceOf(IllegalArgumentException.class)

@@ -59,7 +59,7 @@ final class SameWordsTest {
   void shouldReadTheSame_whenARoutingIsRefused() {
     EpException cpu = present(cpuFailures(8, false).get(0));
     Faults faults = new Faults(0, OPTIONS, 0);
-    assertThat(faults.refused(1, Abi.ROUTING_OUT_OF_RANGE, 0, 8))
+    assertThat(faults.refused("dispatch", 1, Abi.ROUTING_OUT_OF_RANGE, 0, 8))
         .hasMessage(cpu.getMessage())
         .extracting(EpException::code)
         .isEqualTo(cpu.code());

@@ -9,6 +9,7 @@ public final class Abi {
   public static final int CALL_ENDS = 512;
   public static final int MAX_OUTPUTS = 16;
   public static final int MAX_COPIES = 16;
+  public static final int MAX_LOW_LATENCY = 16;
   public static final int WINDOW_NAME_BYTES = 192;
 
   public static final int OK = 0;

@@ -28,6 +28,9 @@ public final class Ep4jNative {
 
   private Ep4jNative() {}
 
+  /** Initialises this class, which loads the libraries, for a class of other functions. */
+  static void load() {}
+
   @Name("ep4j_abi_version")
   static native int abiVersion();
 
@@ -158,19 +161,6 @@ public final class Ep4jNative {
   public static native @Cast("ep4j_status") int bufferCreate(
       @Cast("const ep4j_buffer_config*") long config, @Cast("ep4j_buffer**") long buffer);
 
-  @Name("ep4j_low_latency_bytes")
-  public static native @Cast("ep4j_status") int lowLatencyBytes(
-      @Cast("const ep4j_low_latency_config*") long config,
-      int numRanks,
-      int numExperts,
-      @Cast("int64_t*") long bytes);
-
-  @Name("ep4j_buffer_create_low_latency")
-  public static native @Cast("ep4j_status") int bufferCreateLowLatency(
-      @Cast("const ep4j_buffer_config*") long config,
-      @Cast("const ep4j_low_latency_config*") long lowLatency,
-      @Cast("ep4j_buffer**") long buffer);
-
   @Name("ep4j_buffer_window")
   public static native @Cast("ep4j_status") int bufferWindow(
       @Cast("ep4j_buffer*") long buffer, @Cast("ep4j_window_name*") long name);
@@ -273,47 +263,6 @@ public final class Ep4jNative {
       @Cast("const ep4j_copy_call*") long call,
       @Cast("void*") long stream);
 
-  @Name("ep4j_low_latency_dispatch")
-  public static native @Cast("ep4j_status") int lowLatencyDispatch(
-      @Cast("ep4j_buffer*") long buffer,
-      @Cast("const ep4j_low_latency_dispatch_call*") long call,
-      @Cast("ep4j_low_latency_result*") long result,
-      @Cast("void*") long stream);
-
-  @Name("ep4j_low_latency_dispatch_receive")
-  public static native @Cast("ep4j_status") int lowLatencyDispatchReceive(
-      @Cast("ep4j_buffer*") long buffer,
-      int region,
-      int numSms,
-      @Cast("int64_t") long timeoutNanos,
-      @Cast("void*") long stream);
-
-  @Name("ep4j_low_latency_release")
-  public static native @Cast("ep4j_status") int lowLatencyRelease(
-      @Cast("ep4j_buffer*") long buffer, int region, @Cast("void*") long stream);
-
-  @Name("ep4j_low_latency_combine_input")
-  public static native @Cast("ep4j_status") int lowLatencyCombineInput(
-      @Cast("ep4j_buffer*") long buffer,
-      int output,
-      @Cast("int64_t") long timeoutNanos,
-      @Cast("void**") long y,
-      @Cast("void*") long stream);
-
-  @Name("ep4j_low_latency_combine")
-  public static native @Cast("ep4j_status") int lowLatencyCombine(
-      @Cast("ep4j_buffer*") long buffer,
-      @Cast("const ep4j_low_latency_combine_call*") long call,
-      @Cast("void*") long stream);
-
-  @Name("ep4j_low_latency_combine_receive")
-  public static native @Cast("ep4j_status") int lowLatencyCombineReceive(
-      @Cast("ep4j_buffer*") long buffer,
-      int output,
-      int numSms,
-      @Cast("int64_t") long timeoutNanos,
-      @Cast("void*") long stream);
-
   @Name("ep4j_mask")
   public static native @Cast("ep4j_status") int mask(@Cast("ep4j_buffer*") long buffer, int rank);
 
@@ -406,32 +355,4 @@ public final class Ep4jNative {
 
   @Name("ep4j_event_query")
   public static native @Cast("ep4j_status") int eventQuery(int device, @Cast("void*") long event);
-
-  @Name("ep4j_timer_create")
-  public static native @Cast("ep4j_status") int timerCreate(int device, @Cast("void**") long event);
-
-  @Name("ep4j_timer_elapsed")
-  public static native @Cast("ep4j_status") int timerElapsed(
-      int device, @Cast("void*") long begin, @Cast("void*") long end, @Cast("int64_t*") long nanos);
-
-  @Name("ep4j_gate_create")
-  public static native @Cast("ep4j_status") int gateCreate(
-      int device, @Cast("ep4j_gate**") long gate);
-
-  @Name("ep4j_gate_destroy")
-  public static native @Cast("ep4j_status") int gateDestroy(@Cast("ep4j_gate*") long gate);
-
-  @Name("ep4j_gate_set")
-  public static native @Cast("ep4j_status") int gateSet(@Cast("ep4j_gate*") long gate, int open);
-
-  @Name("ep4j_gate_hold")
-  public static native @Cast("ep4j_status") int gateHold(
-      @Cast("ep4j_gate*") long gate,
-      int device,
-      @Cast("int64_t") long timeoutNanos,
-      @Cast("void*") long stream);
-
-  @Name("ep4j_row_copy")
-  public static native @Cast("ep4j_status") int rowCopy(
-      @Cast("const ep4j_row_copy_call*") long call, @Cast("void*") long stream);
 }

@@ -9,7 +9,10 @@ public final class LowLatencyConfig extends NativeStruct {
   public static final int NUM_INBOXES = SHAPE.int32("num_inboxes");
   public static final int NUM_REGIONS = SHAPE.int32("num_regions");
   public static final int NUM_OUTPUTS = SHAPE.int32("num_outputs");
-  public static final int RANKS_ON_DEVICE = SHAPE.int32("ranks_on_device");
+
+  static {
+    SHAPE.int32("reserved");
+  }
 
   /** Makes one, zeroed but for its size. */
   public LowLatencyConfig() {

@@ -19,6 +19,16 @@ public final class Standing extends NativeStruct {
   public static final int ROWS_RECEIVED = SHAPE.longs("rows_received", Abi.MAX_RANKS);
   public static final int ROWS_COMBINED = SHAPE.longs("rows_combined", Abi.MAX_RANKS);
   public static final int WAIT_NANOS = SHAPE.longs("wait_nanos", Abi.MAX_RANKS);
+  public static final int LOW_LATENCY_ROWS_SENT =
+      SHAPE.longs("low_latency_rows_sent", Abi.MAX_RANKS);
+  public static final int LOW_LATENCY_BYTES_SENT =
+      SHAPE.longs("low_latency_bytes_sent", Abi.MAX_RANKS);
+  public static final int LOW_LATENCY_ROWS_RECEIVED =
+      SHAPE.longs("low_latency_rows_received", Abi.MAX_RANKS);
+  public static final int LOW_LATENCY_ROWS_COMBINED =
+      SHAPE.longs("low_latency_rows_combined", Abi.MAX_RANKS);
+  public static final int LOW_LATENCY_WAIT_NANOS =
+      SHAPE.longs("low_latency_wait_nanos", Abi.MAX_RANKS);
 
   /** Makes one, zeroed but for its size. */
   public Standing() {

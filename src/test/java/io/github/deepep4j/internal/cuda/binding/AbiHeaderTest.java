@@ -61,10 +61,13 @@ final class AbiHeaderTest {
   @Test
   void shouldBindEveryFunctionWithItsParameters_whenAnyFunction() throws Exception {
     Map<String, Integer> bound = new TreeMap<>();
-    for (Method method : Ep4jNative.class.getDeclaredMethods()) {
-      if (Modifier.isNative(method.getModifiers())
-          && !method.isAnnotationPresent(MemberGetter.class)) {
-        bound.put(method.getAnnotation(Name.class).value()[0], method.getParameterCount());
+    for (Class<?> functions :
+        List.of(Ep4jNative.class, LowLatencyNative.class, MeasuringNative.class)) {
+      for (Method method : functions.getDeclaredMethods()) {
+        if (Modifier.isNative(method.getModifiers())
+            && !method.isAnnotationPresent(MemberGetter.class)) {
+          bound.put(method.getAnnotation(Name.class).value()[0], method.getParameterCount());
+        }
       }
     }
     assertThat(bound).isEqualTo(AbiHeader.read().functions());

@@ -1,0 +1,260 @@
+package io.github.deepep4j.internal.cuda;
+
+import io.github.deepep4j.Event;
+import io.github.deepep4j.LowLatencyDispatchOptions;
+import io.github.deepep4j.Quantization;
+import io.github.deepep4j.Stream;
+import io.github.deepep4j.internal.backend.BackendHandle;
+import io.github.deepep4j.internal.backend.BackendLowLatencyDispatch;
+import io.github.deepep4j.internal.backend.Requests;
+import io.github.deepep4j.internal.cuda.binding.Abi;
+import io.github.deepep4j.internal.cuda.binding.LowLatencyAddresses;
+import io.github.deepep4j.internal.cuda.binding.LowLatencyNative;
+import io.github.deepep4j.tensor.DType;
+import io.github.deepep4j.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/** A low-latency dispatch whose sends are issued: its receiving half and its result. */
+final class CudaLowLatencyDispatch implements BackendLowLatencyDispatch, Tensor.Lifetime {
+  private static final int FP8_GROUP = 128;
+
+  /**
+   * Where a dispatch runs and delivers to.
+   *
+   * @param ordinal its number
+   * @param region that receives
+   * @param numSms asked for; 0 for as many as there may be
+   * @param stream of both halves
+   */
+  record Call(long ordinal, int region, int numSms, long stream) {}
+
+  private final CudaRank rank;
+  private final LowLatencyRegions regions;
+  private final OutputSlots outputs;
+  private final Call call;
+  private final LowLatencyDispatchOptions options;
+  private final CudaLowLatencyHandle handle;
+  private final Tensors tensors;
+
+  /** Combines that read what lies beside the region when they are received. */
+  private final List<CudaLowLatencyCombine> combines = new ArrayList<>();
+
+  private long mark;
+  private boolean received;
+  private boolean closed;
+
+  /**
+   * Makes the result of an issued call.
+   *
+   * @param rank this rank
+   * @param regions that the result's is one of
+   * @param outputs for its combines
+   * @param call where it runs
+   * @param request what was asked for
+   * @param addresses of the tensors, read here and not kept
+   */
+  CudaLowLatencyDispatch(
+      CudaRank rank,
+      LowLatencyRegions regions,
+      OutputSlots outputs,
+      Call call,
+      Requests.LowLatencyDispatch request,
+      LowLatencyAddresses addresses) {
+    this.rank = rank;
+    this.regions = regions;
+    this.outputs = outputs;
+    this.call = call;
+    this.options = request.options();
+    this.tensors = makeTensors(addresses);
+    this.handle =
+        new CudaLowLatencyHandle(
+            this,
+            (int) request.x().size(0),
+            (int) request.topkIdx().size(1),
+            rank.options.hidden(),
+            (int) (rank.localExperts * rowsPerExpert()));
+    this.received = !options.isHook();
+    this.mark = rank.streams.lastEnd();
+    rank.openResults++;
+  }
+
+  private long rowsPerExpert() {
+    return (long) rank.numRanks * rank.options.maxTokensPerRank();
+  }
+
+  private Tensors makeTensors(LowLatencyAddresses addresses) {
+    long experts = rank.localExperts;
+    long rows = rowsPerExpert();
+    int hidden = rank.options.hidden();
+    Quantization cast = options.quantization();
+    Tensor scales = null;
+    if (cast != null) {
+      boolean packed = cast == Quantization.UE8M0;
+      long groups = hidden / FP8_GROUP;
+      long words = packed ? (groups + 3) / 4 : groups;
+      scales =
+          tensor(
+                  addresses.getLong(LowLatencyAddresses.SCALES),
+                  packed ? DType.INT32 : DType.FLOAT32,
+                  experts,
+                  words,
+                  rows)
+              .view(new long[] {experts, rows, words}, new long[] {words * rows, 1, rows});
+    }
+    return new Tensors(
+        tensor(
+            addresses.getLong(LowLatencyAddresses.X),
+            cast == null ? DType.BF16 : DType.FP8_E4M3,
+            experts,
+            rows,
+            hidden),
+        scales,
+        tensor(addresses.getLong(LowLatencyAddresses.COUNT), DType.INT32, experts),
+        tensor(addresses.getLong(LowLatencyAddresses.SOURCE_INFO), DType.INT32, experts, rows),
+        tensor(
+            addresses.getLong(LowLatencyAddresses.LAYOUT_RANGE),
+            DType.INT64,
+            experts,
+            rank.numRanks));
+  }
+
+  private Tensor tensor(long address, DType dtype, long... shape) {
+    return rank.tensor(address, dtype, this, shape);
+  }
+
+  int region() {
+    return call.region();
+  }
+
+  @Override
+  public void receive() {
+    if (received) {
+      return;
+    }
+    rank.require(
+        LowLatencyNative.dispatchReceive(
+            rank.buffer,
+            call.region(),
+            rank.lowLatencyReceiveSms(call.numSms()),
+            rank.timeoutNanos(options),
+            call.stream()),
+        "receive of " + describe());
+    received = true;
+    mark = rank.streams.lastEnd();
+  }
+
+  @Override
+  public boolean isReceived() {
+    return received;
+  }
+
+  @Override
+  public Event event() {
+    return new CudaEvent(rank, mark, CudaLowLatencyDispatcher.OPERATION, call.ordinal());
+  }
+
+  /** A combine was entered whose receiving half is still to come. */
+  void await(CudaLowLatencyCombine combine) {
+    combines.add(combine);
+  }
+
+  /** That half was issued, or never will be. */
+  void forget(CudaLowLatencyCombine combine) {
+    if (combines.remove(combine) && closed && combines.isEmpty()) {
+      regions.endLingering(this, call.region());
+    }
+  }
+
+  /** Receives all combines. */
+  void receiveCombines() {
+    for (CudaLowLatencyCombine combine : List.copyOf(combines)) {
+      combine.receive();
+    }
+  }
+
+  @Override
+  public void close(@Nullable Stream stream) {
+    if (closed) {
+      return;
+    }
+    try {
+      if (!rank.faults.hasFailed()) {
+        receive();
+      }
+    } finally {
+      // Without a stream the readers are those of the call's own: what the caller enqueued there.
+      long readers = stream == null ? call.stream() : stream.handle();
+      if (readers != call.stream()) {
+        rank.streams.events().makeWait(readers, mark);
+      }
+      try {
+        if (received) {
+          rank.require(
+              LowLatencyNative.release(rank.buffer, call.region(), readers),
+              "close of " + describe());
+        }
+      } finally {
+        end();
+      }
+    }
+  }
+
+  @Override
+  public void discard() {
+    if (closed) {
+      return;
+    }
+    int status =
+        received
+            ? Abi.OK
+            : LowLatencyNative.dispatchReceive(
+                rank.buffer, call.region(), 0, rank.timeoutNanos(options), call.stream());
+    if (status == Abi.OK) {
+      // A failure is left to the next call: this one has its own to report.
+      int ignored = LowLatencyNative.release(rank.buffer, call.region(), call.stream());
+    }
+    end();
+  }
+
+  private void end() {
+    closed = true;
+    rank.openResults--;
+    outputs.discard(handle);
+    if (combines.isEmpty()) {
+      regions.give(call.region());
+    } else {
+      regions.linger(this);
+    }
+  }
+
+  @Override
+  public void checkOpen() {
+    if (closed || rank.isClosed()) {
+      throw new IllegalStateException("the tensor is of a closed result: " + describe());
+    }
+    rank.faults.checkDelivered(call.ordinal(), CudaLowLatencyDispatcher.OPERATION);
+  }
+
+  @Override
+  public boolean isClosed() {
+    return closed;
+  }
+
+  @Override
+  public String describe() {
+    return CudaLowLatencyDispatcher.OPERATION + " #" + call.ordinal();
+  }
+
+  @Override
+  public BackendHandle handle() {
+    return handle;
+  }
+
+  @Override
+  public Tensors tensors() {
+    rank.faults.checkDelivered(call.ordinal(), CudaLowLatencyDispatcher.OPERATION);
+    return tensors;
+  }
+}
