@@ -1,20 +1,32 @@
 #!/usr/bin/env bash
-# Starts N ranks of a command on this machine and ends all of them when one fails. See usage below.
+# Starts N ranks of a command, on this machine or on those of a list, and ends all of them when one
+# fails. See usage below.
 set -euo pipefail
 
 usage() {
   cat <<'USAGE'
 usage: scripts/launch.sh -n N [-p PORT] [-g SECONDS] [--] COMMAND [ARGUMENT...]
+       scripts/launch.sh -H HOSTS [-n N] [-x NAME]... [-p PORT] [-g SECONDS] [--] COMMAND [ARGUMENT...]
 
 Starts N processes of COMMAND, the ranks of one group, with these variables set:
-  RANK, LOCAL_RANK    0 to N-1
+  RANK                0 to N-1
+  LOCAL_RANK          the same, or with -H the rank's number on its host
   WORLD_SIZE          N
-  MASTER_ADDR         127.0.0.1, unless set
+  MASTER_ADDR         127.0.0.1, or with -H the first host, unless set
   MASTER_PORT         the port given, else the variable if set, else a free one
   DEEPEP4J_SECRET     a random text, unless set
 and prefixes each line that a rank writes with "[rank R] ".
 
-  -n N         number of ranks, 1 to 1024
+With -H the ranks run on other hosts, through ssh (or the command in DEEPEP4J_SSH) without a
+password, in a directory of this one's name, and end when this script does. They also get the
+variables whose names begin with DEEPEP4J_, NVSHMEM_, CUDA_ or NCCL_, and those named by -x; they
+travel over ssh's input and are on no command line. The first host must be reachable from all others
+by its name in the list.
+
+  -n N         number of ranks, 1 to 1024; with -H at most, and by default, all places of the hosts
+  -H HOSTS     HOST[:PLACES],... or a file with one "HOST [PLACES]" a line and comments after #;
+               PLACES, the ranks on a host, is 1 if not given. Ranks are numbered host by host
+  -x NAME      a variable of this environment that the ranks on other hosts get, too
   -p PORT      where rank 0 listens, 1 to 65535
   -g SECONDS   time between TERM and KILL when the ranks are ended, 0 to 3600 (default 5)
   -h           this text
@@ -52,6 +64,37 @@ free_port() {
   refuse "no free port found between 10000 and 29999: give one with -p"
 }
 
+# Adds a host of the list to hosts, once for each of its places.
+add_host() {
+  local host=$1 places=${2:-1} place
+  [[ $host =~ ^[A-Za-z0-9_][A-Za-z0-9_.@-]*$ ]] || refuse "a host must be a name or an address: '$host'"
+  require_number "the places of $host" "$places" 1 1024
+  for ((place = 0; place < places; place++)); do
+    hosts+=("$host")
+    places_of+=("$place")
+  done
+}
+
+read_hosts() {
+  local list=$1 line entry words
+  if [[ -f $list ]]; then
+    while IFS= read -r line || [[ -n $line ]]; do
+      read -r -a words <<<"${line%%#*}"
+      ((${#words[@]} <= 2)) || refuse "a line of $list must be HOST [PLACES]: '$line'"
+      ((${#words[@]} == 0)) || add_host "${words[@]}"
+    done <"$list"
+  else
+    while IFS= read -r -d , entry; do
+      if [[ $entry == *:* ]]; then
+        add_host "${entry%%:*}" "${entry#*:}"
+      else
+        add_host "$entry"
+      fi
+    done <<<"$list,"
+  fi
+  ((${#hosts[@]} > 0)) || refuse "-H must name a host: '$list'"
+}
+
 if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] < 501)); then
   refuse "bash 5.1 or newer is needed: $BASH_VERSION"
 fi
@@ -59,9 +102,15 @@ fi
 num_ranks=
 port=${MASTER_PORT:-}
 grace_seconds=5
-while getopts ':n:p:g:h' option; do
+host_list=
+hosts=()     # of each place
+places_of=() # its number on its host
+passed=()
+while getopts ':n:H:x:p:g:h' option; do
   case $option in
     n) num_ranks=$OPTARG ;;
+    H) host_list=$OPTARG ;;
+    x) passed+=("$OPTARG") ;;
     p) port=$OPTARG ;;
     g) grace_seconds=$OPTARG ;;
     h)
@@ -73,16 +122,30 @@ while getopts ':n:p:g:h' option; do
   esac
 done
 shift $((OPTIND - 1))
-[[ -n $num_ranks ]] || refuse "-n N, the number of ranks, must be given (-h for help)"
+[[ -z $host_list ]] || read_hosts "$host_list"
+if [[ -z $num_ranks ]]; then
+  [[ -n $host_list ]] || refuse "-n N, the number of ranks, must be given (-h for help)"
+  num_ranks=${#hosts[@]}
+fi
 require_number "-n" "$num_ranks" 1 1024
+[[ -z $host_list ]] || ((num_ranks <= ${#hosts[@]})) ||
+  refuse "-n must be at most the ${#hosts[@]} places of the hosts: $num_ranks"
+for name in "${passed[@]}"; do
+  [[ $name =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]] || refuse "-x must be the name of a variable: '$name'"
+  [[ -n ${!name+set} ]] || refuse "-x names a variable that is not set: $name"
+done
 require_number "-g" "$grace_seconds" 0 3600
 [[ -z $port ]] || require_number "the port (-p or MASTER_PORT)" "$port" 1 65535
 (($# > 0)) || refuse "a command must be given (-h for help)"
-type -P -- "$1" >/dev/null || refuse "the command is not found: '$1'"
+[[ -n $host_list ]] || type -P -- "$1" >/dev/null || refuse "the command is not found: '$1'"
 [[ -z ${DEEPEP4J_SECRET+set} || -n $DEEPEP4J_SECRET ]] || refuse "DEEPEP4J_SECRET is set but empty"
 
 export WORLD_SIZE=$num_ranks
-export MASTER_ADDR=${MASTER_ADDR:-127.0.0.1}
+if [[ -n $host_list ]]; then
+  export MASTER_ADDR=${MASTER_ADDR:-${hosts[0]#*@}}
+else
+  export MASTER_ADDR=${MASTER_ADDR:-127.0.0.1}
+fi
 [[ -n $port ]] || port=$(free_port)
 export MASTER_PORT=$port
 # In the environment, which only this user's processes can read, and never on a command line.
@@ -90,6 +153,58 @@ if [[ -z ${DEEPEP4J_SECRET:-} ]]; then
   DEEPEP4J_SECRET=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
 fi
 export DEEPEP4J_SECRET
+
+# What a host's shell is given: the variables, the command, and an end for it. It reads this from ssh's
+# input, which stays open as long as the rank is to live; whatever ends ssh closes it. The braces make
+# the shell read all of it before it does any, so that the rest of the input is only its end.
+remote_script() {
+  local name
+  echo '{'
+  for name in RANK LOCAL_RANK WORLD_SIZE MASTER_ADDR MASTER_PORT "${passed[@]}" \
+    "${!DEEPEP4J_@}" "${!NVSHMEM_@}" "${!CUDA_@}" "${!NCCL_@}"; do
+    printf 'export %s=%q\n' "$name" "${!name}"
+  done
+  printf 'cd %q || exit 2\n' "$PWD"
+  printf 'command=('
+  printf '%q ' "$@"
+  printf ')\ngrace=%q\n' "$grace_seconds"
+  cat <<'SCRIPT'
+exec 3<&0
+set -m
+"${command[@]}" </dev/null 3<&- &
+rank=$!
+{
+  read -r _ <&3
+  kill -TERM -- "-$rank" && kill -CONT -- "-$rank"
+  sleep "$grace"
+  kill -KILL -- "-$rank"
+} >/dev/null 2>&1 &
+watcher=$!
+set +m
+wait "$rank" 2>/dev/null
+status=$?
+kill -KILL -- "-$watcher" 2>/dev/null
+exit "$status"
+}
+SCRIPT
+}
+
+# Runs a command on a host, in a process group of its own. Its end ends what feeds ssh, and the other
+# way round.
+run_remote() {
+  local host=$1 status=0 feeder input
+  local -a ssh
+  shift
+  read -r -a ssh <<<"${DEEPEP4J_SSH:-ssh -T -o BatchMode=yes}"
+  exec {input}< <(
+    remote_script "$@"
+    exec sleep 2147483647
+  )
+  feeder=$!
+  "${ssh[@]}" "$host" bash -s <&"$input" || status=$?
+  kill "$feeder" 2>/dev/null || true
+  return "$status"
+}
 
 # Every rank leads a process group of its own (job control is on while it starts), so that a signal
 # reaches what it has started, too, and Ctrl-C comes here first.
@@ -103,7 +218,12 @@ start_rank() {
   exec {pipe}> >(trap '' INT TERM HUP; exec sed -u "s/^/[rank $rank] /")
   prefixers+=("$!")
   set -m
-  RANK=$rank LOCAL_RANK=$rank "$@" </dev/null >&"$pipe" 2>&1 {pipe}>&- &
+  if [[ -n $host_list ]]; then
+    RANK=$rank LOCAL_RANK=${places_of[rank]} run_remote "${hosts[rank]}" "$@" </dev/null >&"$pipe" \
+      2>&1 {pipe}>&- &
+  else
+    RANK=$rank LOCAL_RANK=$rank "$@" </dev/null >&"$pipe" 2>&1 {pipe}>&- &
+  fi
   rank_of[$!]=$rank
   set +m
   exec {pipe}>&-

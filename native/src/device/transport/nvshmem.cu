@@ -30,7 +30,9 @@ __device__ void set(uint64_t* word, uint64_t value, int peer) {
 }
 
 __device__ bool has_reached(uint64_t* word, uint64_t value) {
-  return nvshmem_uint64_test(word, NVSHMEM_CMP_GE, value) != 0;
+  // The test brings in what a network adapter has written; the load acquires it at system scope.
+  return nvshmem_uint64_test(word, NVSHMEM_CMP_GE, value) != 0 &&
+         ptx::load_acquire_system(word) >= value;
 }
 
 }  // namespace ep4j::transport

@@ -196,7 +196,7 @@ final class LaunchScriptTest {
         "-n 2 no-such-command  | the command is not found: 'no-such-command'",
         "-n 2 -p 65536 true    | the port (-p or MASTER_PORT) must be a number from 1 to 65535: '65536'",
         "-n 2 -g x true        | -g must be a number from 0 to 3600: 'x'",
-        "-x                    | unknown option -x",
+        "-y                    | unknown option -y",
       })
   void shouldNameTheRule_whenArgumentsBreakIt(String arguments, String message) throws Exception {
     Outcome outcome = run(arguments.split(" ", -1));
