@@ -13,14 +13,24 @@ import java.util.Map;
  */
 record Case(Class<? extends Collective> benchmark, Map<String, String> parameters) {
   private static final List<String> SIZES =
-      List.of("ranks", "tokens", "hidden", "topk", "experts", "dtype", "devices", "sms");
+      List.of(
+          "ranks",
+          "tokens",
+          "hidden",
+          "topk",
+          "experts",
+          "dtype",
+          "devices",
+          "sms",
+          "computeRows",
+          "computeSms");
 
   /** Makes a case from alternating names and values. */
   static Case of(Class<? extends Collective> benchmark, String... namesAndValues) {
     Map<String, String> parameters = new LinkedHashMap<>();
     parameters.put("backend", "cpu");
     parameters.put("ranks", "2");
-    parameters.put("tokens", benchmark == LowLatency.class ? "64" : "512");
+    parameters.put("tokens", isLowLatency(benchmark) ? "64" : "512");
     parameters.put("hidden", "7168");
     parameters.put("topk", "8");
     parameters.put("experts", "64");
@@ -52,7 +62,11 @@ record Case(Class<? extends Collective> benchmark, Map<String, String> parameter
   }
 
   boolean isLowLatency() {
-    return benchmark == LowLatency.class;
+    return isLowLatency(benchmark);
+  }
+
+  private static boolean isLowLatency(Class<? extends Collective> benchmark) {
+    return benchmark == LowLatency.class || benchmark == LowLatencyOverlap.class;
   }
 
   boolean onGpu() {
@@ -71,7 +85,7 @@ record Case(Class<? extends Collective> benchmark, Map<String, String> parameter
     } else if (benchmark == NormalCombine.class) {
       text.append("combine");
     } else {
-      text.append("LL");
+      text.append(benchmark == LowLatencyOverlap.class ? "LL overlap" : "LL");
     }
     parameters.forEach(
         (name, value) -> {

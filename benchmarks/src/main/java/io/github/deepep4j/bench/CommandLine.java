@@ -4,6 +4,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.function.Predicate;
 import java.util.regex.Pattern;
 
 /**
@@ -26,6 +27,7 @@ record CommandLine(
         --quick            the main cases: at most 3 minutes on 2 cores, 1 on a GPU; without it all cases, about
                            half an hour on the CPU, 3 minutes on a GPU
         --smoke            some seconds: whether the harness works; its numbers mean nothing
+        --mode NAME        normal or low-latency: only cases of that mode
         --only REGEX       only cases whose line in the table contains a match, such as 'combine.*scalar'
         --ranks, --tokens, --hidden, --topk, --experts, --sms, --devices LIST
                            sizes instead of the cases' own, such as --ranks 2,4; SMs are of each rank, and rank r is
@@ -56,6 +58,7 @@ record CommandLine(
     private String mode = "full";
     private boolean onGpu;
     private String only = "";
+    private Predicate<Case> ofMode = one -> true;
     private String results = "";
     private String commit = "unknown";
     private boolean dirty;
@@ -74,6 +77,10 @@ record CommandLine(
         case "--quick", "--smoke", "--full" -> mode = option.substring(2);
         case "--backend" -> onGpu = Choice.of(option, value(option), "cpu", "cuda");
         case "--only" -> only = value(option);
+        case "--mode" -> {
+          boolean lowLatency = Choice.of(option, value(option), "normal", "low-latency");
+          ofMode = one -> one.isLowLatency() == lowLatency;
+        }
         case "--out" -> results = value(option);
         case "--commit" -> commit = value(option);
         case "--dirty" -> dirty = true;
@@ -139,12 +146,12 @@ record CommandLine(
       Pattern wanted = Pattern.compile(only);
       List<Case> chosen = new ArrayList<>();
       for (Case one : cases) {
-        if (wanted.matcher(one.form()).find()) {
+        if (ofMode.test(one) && wanted.matcher(one.form()).find()) {
           chosen.add(one);
         }
       }
       if (chosen.isEmpty()) {
-        throw new IllegalArgumentException("no case matches --only " + only);
+        throw new IllegalArgumentException("no case of the mode matches --only " + only);
       }
       return chosen;
     }

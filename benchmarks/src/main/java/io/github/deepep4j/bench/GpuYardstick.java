@@ -55,7 +55,12 @@ final class GpuYardstick implements Yardstick {
   public void measure(Meter meter) {
     long end = System.nanoTime() + NANOS;
     for (int i = 0; i < MIN_ROUNDS || System.nanoTime() < end; i++) {
-      meter.gpu.add(operateOnce());
+      meter.gpu.add(operateOnce(rank -> works[rank].issue()));
+      if (works[0].hasReference()) {
+        // By turns, so that a GPU that changes its clock does so for all three.
+        meter.references.add(operateOnce(rank -> works[rank].issueReference()));
+        meter.computes.add(computeOnce());
+      }
     }
     end = System.nanoTime() + NANOS;
     for (int i = 0; sms > 0 && (i < MIN_ROUNDS || System.nanoTime() < end); i++) {
@@ -63,9 +68,15 @@ final class GpuYardstick implements Yardstick {
     }
   }
 
-  private long operateOnce() {
+  private long computeOnce() {
+    timed(true, works.length, rank -> works[rank].compute());
+    team.run(rank -> awaitStream(rank));
+    return slowest(works.length);
+  }
+
+  private long operateOnce(RankTeam.Action issue) {
     team.run(rank -> works[rank].prepare());
-    timed(held, works.length, rank -> works[rank].issue());
+    timed(held, works.length, issue);
     team.run(rank -> works[rank].finish());
     return slowest(works.length);
   }

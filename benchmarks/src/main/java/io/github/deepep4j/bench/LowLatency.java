@@ -6,7 +6,10 @@ import org.openjdk.jmh.annotations.Param;
 
 /** The low-latency mode. */
 public class LowLatency extends Collective {
-  /** {@code dispatch}, {@code combine} or {@code pair}. */
+  /**
+   * {@code dispatch}, {@code combine} or {@code pair}; or one half: {@code dispatchSend}, {@code
+   * dispatchReceive}, {@code combineSend} or {@code combineReceive}.
+   */
   @Param("pair")
   public String operation = "";
 
@@ -16,25 +19,17 @@ public class LowLatency extends Collective {
   }
 
   private LowLatencyRank.Operation operation() {
-    return switch (operation) {
-      case "dispatch" -> LowLatencyRank.Operation.DISPATCH;
-      case "combine" -> LowLatencyRank.Operation.COMBINE;
-      case "pair" -> LowLatencyRank.Operation.PAIR;
-      default ->
-          throw new IllegalArgumentException(
-              "operation must be dispatch, combine or pair: " + operation);
-    };
+    return LowLatencyRank.Operation.of(operation);
   }
 
   @Override
   Traffic traffic(Workload load, Routing routes) {
     Traffic there = Traffic.of(routes, load.dispatchRowBytes(), true);
     Traffic back = Traffic.of(routes, load.combineRowBytes(), true);
-    return switch (operation()) {
-      case DISPATCH -> there;
-      case COMBINE -> back;
-      case PAIR -> there.plus(back);
-    };
+    if (operation() == LowLatencyRank.Operation.PAIR) {
+      return there.plus(back);
+    }
+    return operation().combines ? back : there;
   }
 
   @Override

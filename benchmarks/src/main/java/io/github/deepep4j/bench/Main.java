@@ -180,7 +180,13 @@ public final class Main {
                 line.commit(),
                 line.dirty() ? " with changes" : "",
                 origin.started().substring(0, 10));
-    Files.writeString(svg, plan.onGpu() ? SmPlot.svg(title, outcomes) : Plot.svg(title, outcomes));
-    System.out.println("written: " + json + "\n         " + svg);
+    System.out.println("written: " + json);
+    // What the multiprocessors do is a question of normal mode.
+    List<Outcome> plotted =
+        outcomes.stream().filter(one -> !plan.onGpu() || !one.measured().isLowLatency()).toList();
+    if (!plotted.isEmpty()) {
+      Files.writeString(svg, plan.onGpu() ? SmPlot.svg(title, plotted) : Plot.svg(title, plotted));
+      System.out.println("         " + svg);
+    }
   }
 }

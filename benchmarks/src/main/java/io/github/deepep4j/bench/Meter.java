@@ -17,6 +17,12 @@ final class Meter {
   /** Operations on the GPU's clock; none on the CPU. */
   final Samples gpu = new Samples();
 
+  /** References of operations on the GPU's clock: the same in sequence. */
+  final Samples references = new Samples();
+
+  /** What operation and reference compute, on the GPU's clock. */
+  final Samples computes = new Samples();
+
   /** The yardstick: copies of as many bytes. */
   final Samples copies = new Samples();
 
@@ -35,6 +41,8 @@ final class Meter {
     calls.clear();
     gpu.clear();
     copies.clear();
+    references.clear();
+    computes.clear();
     heapBytes = 0;
   }
 

@@ -26,6 +26,9 @@ public final class MeterProfiler implements InternalProfiler {
   static final String GPU_P50 = "us.gpu.p50";
   static final String GPU_P90 = "us.gpu.p90";
   static final String GPU_P99 = "us.gpu.p99";
+  static final String SEQUENCE = "us.gpu.inSequence";
+  static final String COMPUTE = "us.gpu.compute";
+  static final String HIDDEN = "us.gpu.hidden";
   static final String PER_TOKEN_RANK = "gbps.perTokenRank";
   static final String PER_TOKEN_EXPERT = "gbps.perTokenExpert";
   static final String MOVED = "gbps.moved";
@@ -48,6 +51,9 @@ public final class MeterProfiler implements InternalProfiler {
           GPU_P50,
           GPU_P90,
           GPU_P99,
+          SEQUENCE,
+          COMPUTE,
+          HIDDEN,
           PER_TOKEN_RANK,
           PER_TOKEN_EXPERT,
           MOVED,
@@ -91,6 +97,12 @@ public final class MeterProfiler implements InternalProfiler {
     if (onGpu) {
       addTimes(results, meter.gpu, GPU_P50, GPU_P90, GPU_P99);
       add(results, WITH_HOST, bytes.moved() / whole, "GB/s");
+    }
+    if (meter.references.count() > 0) {
+      double sequence = meter.references.percentile(50);
+      add(results, SEQUENCE, sequence / 1e3, "us");
+      add(results, COMPUTE, meter.computes.percentile(50) / 1e3, "us");
+      add(results, HIDDEN, (sequence - median) / 1e3, "us");
     }
     if (meter.copies.count() > 0) {
       double copy = meter.copies.percentile(50);

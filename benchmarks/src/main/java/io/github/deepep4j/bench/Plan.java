@@ -31,7 +31,9 @@ record Plan(String name, List<Case> cases, int forks, int warmups, int iteration
     Case dispatch = onGpu(dispatch("cached", "rank", "borrowed"));
     Case combine = onGpu(combine("rank", "zerocopy", "plain"));
     List<Case> targets = List.of(dispatch, dispatch.with("dtype", "fp8"), combine);
+    cases.addAll(lowLatencyTargets());
     if (everything) {
+      cases.addAll(besideLowLatencyTargets());
       for (String ranks : List.of("2", "4")) {
         for (Case target : targets) {
           cases.addAll(target.with("ranks", ranks).withEach("sms", List.of("8", "12", "24")));
@@ -48,6 +50,51 @@ record Plan(String name, List<Case> cases, int forks, int warmups, int iteration
       cases.add(onGpu(dispatch("exact", "rank", "borrowed")));
     }
     return new Plan(everything ? "gpu" : "gpu-quick", cases, 1, 2, 5, 150);
+  }
+
+  /** The pairs that have a target, and a kernel between the halves of each operation. */
+  private static List<Case> lowLatencyTargets() {
+    List<Case> cases = new ArrayList<>();
+    Case pair = lowLatencyOnGpu(lowLatency("pair")).with("dtype", "fp8cast");
+    cases.add(pair);
+    cases.add(pair.with("experts", "32"));
+    cases.add(pair.with("tokens", "16"));
+    cases.add(pair.with("tokens", "32").with("experts", "32").with("ranks", "4"));
+    for (String operation : List.of("dispatch", "combine")) {
+      cases.add(
+          lowLatencyOnGpu(Case.of(LowLatencyOverlap.class, "operation", operation))
+              .with("dtype", "fp8cast")
+              .with("computeRows", "2048")
+              .with("computeSms", "32"));
+    }
+    return cases;
+  }
+
+  private static List<Case> besideLowLatencyTargets() {
+    List<Case> cases = new ArrayList<>();
+    for (String operation :
+        List.of(
+            "dispatch",
+            "combine",
+            "dispatchSend",
+            "dispatchReceive",
+            "combineSend",
+            "combineReceive")) {
+      cases.add(lowLatencyOnGpu(lowLatency(operation)).with("dtype", "fp8cast"));
+    }
+    Case pair = lowLatencyOnGpu(lowLatency("pair"));
+    cases.add(pair);
+    cases.add(pair.with("tokens", "128"));
+    cases.add(pair.with("ranks", "8"));
+    cases.add(pair.with("ranks", "1"));
+    cases.add(pair.with("sms", "24"));
+    cases.add(lowLatencyOnGpu(lowLatency("dispatch")));
+    return cases;
+  }
+
+  /** As many multiprocessors as the library gives. */
+  private static Case lowLatencyOnGpu(Case one) {
+    return one.with("backend", "cuda");
   }
 
   private static List<Case> besideTargets() {
@@ -98,7 +145,7 @@ record Plan(String name, List<Case> cases, int forks, int warmups, int iteration
     return new Plan("full", cases, 3, 5, 10, 300);
   }
 
-  /** Seconds: does the harness work? Its numbers mean nothing. Low latency is not on GPUs yet. */
+  /** Seconds: does the harness work? Its numbers mean nothing. */
   static Plan smoke(boolean onGpu) {
     List<Case> cases = new ArrayList<>();
     for (Case one :
@@ -107,19 +154,28 @@ record Plan(String name, List<Case> cases, int forks, int warmups, int iteration
             dispatch("cached", "expert", "borrowed").with("dtype", "fp8"),
             combine("rank", "staged", "plain").with("arithmetic", "scalar"),
             combine("expert", "zerocopy", "weighted"),
-            lowLatency("pair").with("dtype", "fp8cast"))) {
-      if (!onGpu || !one.isLowLatency()) {
-        cases.add(
-            one.with("tokens", "13")
-                .with("hidden", "256")
-                .with("topk", "3")
-                .with("experts", "12")
-                .with("ranks", "3")
-                .with("backend", onGpu ? "cuda" : "cpu")
-                .with("sms", onGpu ? "4" : "0"));
-      }
+            lowLatency("pair").with("dtype", "fp8cast"),
+            lowLatency("dispatchSend"),
+            lowLatency("dispatchReceive").with("dtype", "fp8cast"),
+            lowLatency("combineSend"),
+            lowLatency("combineReceive"))) {
+      cases.add(small(one, onGpu));
+    }
+    if (onGpu) {
+      Case overlap = Case.of(LowLatencyOverlap.class, "operation", "dispatch");
+      cases.add(small(overlap, true).with("computeRows", "256").with("computeSms", "4"));
     }
     return new Plan("smoke", cases, 1, 1, 1, 50);
+  }
+
+  private static Case small(Case one, boolean onGpu) {
+    return one.with("tokens", "13")
+        .with("hidden", "256")
+        .with("topk", "3")
+        .with("experts", "12")
+        .with("ranks", "3")
+        .with("backend", onGpu ? "cuda" : "cpu")
+        .with("sms", onGpu ? "4" : "0");
   }
 
   private static List<Case> common() {

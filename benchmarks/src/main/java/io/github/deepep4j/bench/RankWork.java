@@ -76,6 +76,21 @@ abstract class RankWork implements AutoCloseable {
   /** The operation that is measured; collective. Its result stays open. */
   abstract void issue();
 
+  /** Whether there is a {@link #issueReference} to compare the operation with. */
+  boolean hasReference() {
+    return false;
+  }
+
+  /** What the operation is compared with, in its place; collective. */
+  void issueReference() {
+    throw new UnsupportedOperationException("no reference");
+  }
+
+  /** The part of operation and reference that is no communication. */
+  void compute() {
+    throw new UnsupportedOperationException("nothing is computed");
+  }
+
   /** Marks the end of the open result's work. */
   abstract Event event();
 

@@ -19,6 +19,8 @@ final class Table {
       rank 0's call returns. GB/s per rank from the GPU's median, counting each row once per (token, rank) and once per
       (token, expert); rows = a rank's share of a gather of the same rows by the same number of SMs in the same run;
       ratio = its time / operation's, and it can pass 1 where one read serves several destinations. L2 is not flushed.
+      Overlap: a copy of rows between an operation's halves; seq = the operation in one piece, then the copy; comp = the
+      copy alone; hidden = seq less the whole.
       B/op = Java heap per rank.
       """;
 
@@ -53,7 +55,10 @@ final class Table {
           new Column("tok·exp", MeterProfiler.PER_TOKEN_EXPERT, "%.0f"),
           new Column("rows", MeterProfiler.ROW_COPY, "%.0f"),
           new Column("ratio", MeterProfiler.OF_ROW_COPY, "%.2f"),
-          new Column("B/op", MeterProfiler.HEAP_OF_RANK, "%.0f"));
+          new Column("B/op", MeterProfiler.HEAP_OF_RANK, "%.0f"),
+          new Column("seq", MeterProfiler.SEQUENCE, "time"),
+          new Column("comp", MeterProfiler.COMPUTE, "time"),
+          new Column("hidden", MeterProfiler.HIDDEN, "time"));
 
   private final boolean onGpu;
   private final List<Column> columns;

@@ -40,8 +40,7 @@ final class CharModel {
                   shards,
                   shape.balance()),
               experts.layer(layer, shape, parameters),
-              shards.rows(),
-              experts.lowLatency()));
+              shards.rows()));
     }
     norm = new RmsNorm(parameters.denseOnes("final norm", shape.hidden()), shards);
     head = new Linear(parameters.dense("head", shape.hidden(), shape.vocabulary()), shards);
@@ -58,10 +57,8 @@ final class CharModel {
    * @param first the rank's first expert
    * @param count experts of this rank
    * @param clock told how long dispatch and combine take
-   * @param lowLatency whether the buffer has low-latency mode
    */
-  record Experts(
-      Buffer buffer, int first, int count, CommunicationClock clock, boolean lowLatency) {
+  record Experts(Buffer buffer, int first, int count, CommunicationClock clock) {
     MoeLayer layer(int layer, ModelShape shape, ParameterStore parameters) {
       List<Expert> experts = new ArrayList<>();
       for (int e = first; e < first + count; e++) {

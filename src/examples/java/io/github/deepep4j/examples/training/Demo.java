@@ -153,13 +153,10 @@ public final class Demo {
 
   private int conclude(TrainingRun parallel, TrainingRun single) throws IOException {
     Agreement agreement = Agreement.of(parallel, single);
-    Path page =
-        new Report(parallel, single, agreement, options.generatedWith())
-            .write(options.report(), introduction());
+    Path page = new Report(parallel, single, agreement).write(options.report(), introduction());
     TrainingRun.Sample sample = parallel.samples().get(0);
     out.println();
-    out.println(
-        "sample, written through " + options.generatedWith() + " (before | : what was given)");
+    out.println("sample, written through the low-latency calls (before | : what was given)");
     out.println(sample.prompt() + "|" + sample.continuation());
     out.println();
     out.println(

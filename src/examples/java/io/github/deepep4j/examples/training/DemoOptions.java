@@ -239,16 +239,6 @@ final class DemoOptions {
     return devices;
   }
 
-  /** Whether the backend has low-latency mode, to generate text with. */
-  boolean lowLatency() {
-    return !cuda();
-  }
-
-  /** The calls that text is generated with, in words. */
-  String generatedWith() {
-    return lowLatency() ? "the low-latency calls" : "the calls of training";
-  }
-
   boolean bar() {
     return value("progress").equals("bar");
   }

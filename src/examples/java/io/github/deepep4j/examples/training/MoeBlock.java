@@ -5,20 +5,14 @@ final class MoeBlock {
   private final RmsNorm norm;
   private final TopTwoGate gate;
   private final MoeLayer experts;
-  private final boolean lowLatency;
   private final float[][] normalised;
   private final float[][] moved; // what the experts add, and later its gradient's way back
 
-  /**
-   * Makes a block for {@code rows} tokens.
-   *
-   * @param lowLatency whether the experts' buffer has low-latency mode, to generate with
-   */
-  MoeBlock(RmsNorm norm, TopTwoGate gate, MoeLayer experts, int rows, boolean lowLatency) {
+  /** Makes a block for {@code rows} tokens. */
+  MoeBlock(RmsNorm norm, TopTwoGate gate, MoeLayer experts, int rows) {
     this.norm = norm;
     this.gate = gate;
     this.experts = experts;
-    this.lowLatency = lowLatency;
     this.normalised = new float[rows][norm.width()];
     this.moved = new float[rows][norm.width()];
   }
@@ -54,11 +48,7 @@ final class MoeBlock {
     norm.forward(x, rows);
     float[][] added = new float[x.length][x[0].length];
     Routing routing = gate.forward(rows);
-    if (lowLatency) {
-      experts.generate(rows, routing, added);
-    } else {
-      experts.generateInNormalMode(rows, routing, added);
-    }
+    experts.generate(rows, routing, added);
     add(x, added, x);
   }
 

@@ -180,11 +180,6 @@ final class MoeLayer {
     }
   }
 
-  /** The same with the calls of training, for a buffer without low-latency mode. */
-  void generateInNormalMode(float[][] x, Routing routing, float[][] out) {
-    forward(x, routing, out).handle().close();
-  }
-
   /** The first rows of one expert in a tensor {@code [localExperts, n·M, hidden]}. */
   private Tensor rowsOf(Tensor byExpert, int expert, int count) {
     return byExpert

@@ -22,18 +22,11 @@ final class Report {
   private final TrainingRun parallel;
   private final TrainingRun single;
   private final Agreement agreement;
-  private final String generatedWith;
 
-  /**
-   * Makes a report.
-   *
-   * @param generatedWith the calls that text was generated with, in words
-   */
-  Report(TrainingRun parallel, TrainingRun single, Agreement agreement, String generatedWith) {
+  Report(TrainingRun parallel, TrainingRun single, Agreement agreement) {
     this.parallel = parallel;
     this.single = single;
     this.agreement = agreement;
-    this.generatedWith = generatedWith;
   }
 
   /**
@@ -86,7 +79,7 @@ final class Report {
         <p>With even load each of a layer's %d experts gets %.2f %% of the choices.</p>
         %s
         <h2>Generated text</h2>
-        <p>One text per rank, written through %s. Grey: what was given.</p>
+        <p>One text per rank, written through the low-latency calls. Grey: what was given.</p>
         %s</body>
         </html>
         """
@@ -100,7 +93,6 @@ final class Report {
             parallel.load()[0][0].length,
             100.0 / parallel.load()[0][0].length,
             chart("expert-load.png", "Share of choices of each expert over steps"),
-            generatedWith,
             samples());
   }
 

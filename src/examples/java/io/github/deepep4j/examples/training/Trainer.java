@@ -39,24 +39,20 @@ final class Trainer {
   TrainingRun run(int sampleLength) {
     Shards shards = Shards.ofRank(options.ranks(), options.tokens(), group.rank(), group.size());
     ModelShape shape = options.shape(corpus.vocabularySize());
-    // One buffer for training (normal mode, rows by expert) and generation (low latency, if the
-    // backend has it).
+    // One buffer for training (normal mode, rows by expert) and generation (low latency).
     BufferOptions bufferOptions =
         BufferOptions.of(shape.experts(), shape.hidden(), shards.rows())
             .maxTopk(Routing.TOPK)
             .maxExpertAlignment(1)
-            .expertMajor();
-    if (options.lowLatency()) {
-      bufferOptions = bufferOptions.lowLatency();
-    }
+            .expertMajor()
+            .lowLatency();
     Device device = options.cuda() ? Device.cuda(group.rank() % options.devices()) : Device.cpu();
     try (Buffer buffer = Buffer.builder(group).options(bufferOptions).device(device).build()) {
       CommunicationClock clock = new CommunicationClock();
       int expertsPerRank = shape.experts() / group.size();
       var parameters = new ParameterStore(options.seed(), shards.count());
       var experts =
-          new CharModel.Experts(
-              buffer, group.rank() * expertsPerRank, expertsPerRank, clock, options.lowLatency());
+          new CharModel.Experts(buffer, group.rank() * expertsPerRank, expertsPerRank, clock);
       CharModel model = new CharModel(shape, shards, parameters, experts);
       return train(model, parameters, shards, new Measured(buffer, clock), sampleLength);
     }

@@ -27,8 +27,7 @@ final class CharModelTest {
     try (LocalGroup group = LocalGroup.create(1).get(0);
         Buffer buffer = buffer(group, shape)) {
       var store = new ParameterStore(3, 1);
-      var experts =
-          new CharModel.Experts(buffer, 0, shape.experts(), new CommunicationClock(), false);
+      var experts = new CharModel.Experts(buffer, 0, shape.experts(), new CommunicationClock());
       CharModel model = new CharModel(shape, shards, store, experts);
       Batch batch = corpus.batch(shards, shape.context(), 3, 0);
       model.forward(batch);

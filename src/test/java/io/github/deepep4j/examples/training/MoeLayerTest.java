@@ -213,22 +213,4 @@ final class MoeLayerTest {
       assertClose("rows of rank " + rank, generated[rank], expected);
     }
   }
-
-  @Test
-  void shouldGiveTheSameRowsAndKeepNoHandle_whenGeneratingInNormalMode() {
-    Case moe = new Case(EXPERTS);
-    float[][][] generated = new float[RANKS][TOKENS][HIDDEN];
-    LocalGroup.run(
-        RANKS,
-        group -> {
-          int rank = group.rank();
-          try (Buffer buffer = moe.buffer(group)) {
-            MoeLayer layer = moe.layer(buffer, rank);
-            layer.forward(moe.x[rank], moe.routing[rank], moe.out[rank]).handle().close();
-            layer.generateInNormalMode(moe.x[rank], moe.routing[rank], generated[rank]);
-            assertThat(buffer.statistics().openHandles()).isZero();
-          }
-        });
-    assertThat(generated).isDeepEqualTo(moe.out);
-  }
 }
