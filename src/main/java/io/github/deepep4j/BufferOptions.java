@@ -215,7 +215,7 @@ public final class BufferOptions {
   /**
    * Low-latency dispatch results, and expert outputs on their way back, that can be open at once.
    *
-   * @param value from 1 to 64
+   * @param value from 1 to 64; on CUDA at most 16
    * @return changed options
    * @throws IllegalArgumentException if out of range
    */

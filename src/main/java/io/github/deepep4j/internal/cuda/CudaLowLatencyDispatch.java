@@ -18,6 +18,20 @@ import org.jspecify.annotations.Nullable;
 
 /** A low-latency dispatch whose sends are issued: its receiving half and its result. */
 final class CudaLowLatencyDispatch implements BackendLowLatencyDispatch, Tensor.Lifetime {
+  /** Where each tensor's address is, in the order of {@link #makeTensors}. */
+  static final int[] PLACE_MEMBERS = {
+    LowLatencyAddresses.X,
+    LowLatencyAddresses.SCALES,
+    LowLatencyAddresses.COUNT,
+    LowLatencyAddresses.SOURCE_INFO,
+    LowLatencyAddresses.LAYOUT_RANGE
+  };
+
+  private static final int X = 0;
+  private static final int SCALES = 1;
+  private static final int COUNT = 2;
+  private static final int SOURCE_INFO = 3;
+  private static final int LAYOUT_RANGE = 4;
   private static final int FP8_GROUP = 128;
 
   /**
@@ -36,10 +50,11 @@ final class CudaLowLatencyDispatch implements BackendLowLatencyDispatch, Tensor.
   private final Call call;
   private final LowLatencyDispatchOptions options;
   private final CudaLowLatencyHandle handle;
-  private final Tensors tensors;
+  private final long[] places;
+  private @Nullable Tensors tensors;
 
   /** Combines that read what lies beside the region when they are received. */
-  private final List<CudaLowLatencyCombine> combines = new ArrayList<>();
+  private final List<CudaLowLatencyCombine> combines = new ArrayList<>(2);
 
   private long mark;
   private boolean received;
@@ -53,7 +68,7 @@ final class CudaLowLatencyDispatch implements BackendLowLatencyDispatch, Tensor.
    * @param outputs for its combines
    * @param call where it runs
    * @param request what was asked for
-   * @param addresses of the tensors, read here and not kept
+   * @param places of the tensors, as long as the region is this result's
    */
   CudaLowLatencyDispatch(
       CudaRank rank,
@@ -61,13 +76,13 @@ final class CudaLowLatencyDispatch implements BackendLowLatencyDispatch, Tensor.
       OutputSlots outputs,
       Call call,
       Requests.LowLatencyDispatch request,
-      LowLatencyAddresses addresses) {
+      long[] places) {
     this.rank = rank;
     this.regions = regions;
     this.outputs = outputs;
     this.call = call;
     this.options = request.options();
-    this.tensors = makeTensors(addresses);
+    this.places = places;
     this.handle =
         new CudaLowLatencyHandle(
             this,
@@ -84,7 +99,7 @@ final class CudaLowLatencyDispatch implements BackendLowLatencyDispatch, Tensor.
     return (long) rank.numRanks * rank.options.maxTokensPerRank();
   }
 
-  private Tensors makeTensors(LowLatencyAddresses addresses) {
+  private Tensors makeTensors() {
     long experts = rank.localExperts;
     long rows = rowsPerExpert();
     int hidden = rank.options.hidden();
@@ -95,29 +110,15 @@ final class CudaLowLatencyDispatch implements BackendLowLatencyDispatch, Tensor.
       long groups = hidden / FP8_GROUP;
       long words = packed ? (groups + 3) / 4 : groups;
       scales =
-          tensor(
-                  addresses.getLong(LowLatencyAddresses.SCALES),
-                  packed ? DType.INT32 : DType.FLOAT32,
-                  experts,
-                  words,
-                  rows)
+          tensor(places[SCALES], packed ? DType.INT32 : DType.FLOAT32, experts, words, rows)
               .view(new long[] {experts, rows, words}, new long[] {words * rows, 1, rows});
     }
     return new Tensors(
-        tensor(
-            addresses.getLong(LowLatencyAddresses.X),
-            cast == null ? DType.BF16 : DType.FP8_E4M3,
-            experts,
-            rows,
-            hidden),
+        tensor(places[X], cast == null ? DType.BF16 : DType.FP8_E4M3, experts, rows, hidden),
         scales,
-        tensor(addresses.getLong(LowLatencyAddresses.COUNT), DType.INT32, experts),
-        tensor(addresses.getLong(LowLatencyAddresses.SOURCE_INFO), DType.INT32, experts, rows),
-        tensor(
-            addresses.getLong(LowLatencyAddresses.LAYOUT_RANGE),
-            DType.INT64,
-            experts,
-            rank.numRanks));
+        tensor(places[COUNT], DType.INT32, experts),
+        tensor(places[SOURCE_INFO], DType.INT32, experts, rows),
+        tensor(places[LAYOUT_RANGE], DType.INT64, experts, rank.numRanks));
   }
 
   private Tensor tensor(long address, DType dtype, long... shape) {
@@ -255,6 +256,9 @@ final class CudaLowLatencyDispatch implements BackendLowLatencyDispatch, Tensor.
   @Override
   public Tensors tensors() {
     rank.faults.checkDelivered(call.ordinal(), CudaLowLatencyDispatcher.OPERATION);
+    if (tensors == null) {
+      tensors = makeTensors();
+    }
     return tensors;
   }
 }

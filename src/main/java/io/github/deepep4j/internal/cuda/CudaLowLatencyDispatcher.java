@@ -20,10 +20,15 @@ final class CudaLowLatencyDispatcher implements AutoCloseable {
   private final LowLatencyDispatchCall call = new LowLatencyDispatchCall();
   private final LowLatencyAddresses addresses = new LowLatencyAddresses();
 
+  /** Of each region's tensors, by number in {@link CudaLowLatencyDispatch}. */
+  private final long[][] places;
+
   CudaLowLatencyDispatcher(CudaRank rank, LowLatencyRegions regions, OutputSlots outputs) {
     this.rank = rank;
     this.regions = regions;
     this.outputs = outputs;
+    this.places =
+        new long[rank.options.lowLatencyRegions()][CudaLowLatencyDispatch.PLACE_MEMBERS.length];
   }
 
   /** Dispatches. */
@@ -52,7 +57,7 @@ final class CudaLowLatencyDispatcher implements AutoCloseable {
               outputs,
               new CudaLowLatencyDispatch.Call(ordinal, region, numSms, stream),
               request,
-              addresses);
+              placesOf(region));
       regions.entered(result);
       return result;
     } finally {
@@ -81,6 +86,14 @@ final class CudaLowLatencyDispatcher implements AutoCloseable {
     call.putInt(LowLatencyDispatchCall.NUM_SMS, numSms);
     call.putInt(LowLatencyDispatchCall.HOOK, options.isHook() ? 1 : 0);
     call.putLong(LowLatencyDispatchCall.TIMEOUT_NANOS, rank.timeoutNanos(options));
+  }
+
+  /** Kept for each region, which no two results have at once, so that a call makes less garbage. */
+  private long[] placesOf(int region) {
+    for (int i = 0; i < places[region].length; i++) {
+      places[region][i] = addresses.getLong(CudaLowLatencyDispatch.PLACE_MEMBERS[i]);
+    }
+    return places[region];
   }
 
   private static long address(@Nullable Tensor tensor) {

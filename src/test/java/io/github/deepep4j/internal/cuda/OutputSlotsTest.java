@@ -69,6 +69,26 @@ final class OutputSlotsTest {
     return combine;
   }
 
+  /** Ranks that are a combine apart in what they leave open, as calls come one after the other. */
+  @Test
+  void shouldOfferOnlyWhatAllHaveRead_whenOthersLeaveDifferentCombinesOpen() {
+    OutputSlots slots = new OutputSlots(2, null);
+    assertThat(slots.emptyOutput()).isZero(); // never used
+    FakeCombine first = enter(slots, "combine #1");
+    assertThat(slots.emptyOutput()).isEqualTo(1);
+    first.receive();
+    assertThat(slots.emptyOutput()).isEqualTo(1);
+    FakeCombine second = enter(slots, "combine #2");
+    second.receive();
+    slots.receiveOverdue(); // as every rank does before the next dispatch: the first is read there
+    assertThat(slots.emptyOutput()).isZero();
+    int taken = slots.take("input");
+    // The second may be unread on another rank until it enters the call after the next.
+    assertThat(slots.emptyOutput()).isEqualTo(-1);
+    slots.give(taken);
+    assertThat(slots.emptyOutput()).isZero();
+  }
+
   @Test
   void shouldReceiveWhatIsAsOldAsTheSlots_whenAnotherCombineComes() {
     OutputSlots slots = new OutputSlots(2, null);
