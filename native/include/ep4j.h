@@ -101,7 +101,10 @@ typedef enum ep4j_stage {
   EP4J_STAGE_OUTPUT = 4,  /* the peer's expert outputs may be read */
   EP4J_STAGE_READERS = 5, /* the peer has read this rank's expert outputs */
   EP4J_STAGE_INBOX = 6,   /* the peer has packed this rank's earlier low-latency rows */
-  EP4J_STAGE_LATE = 7     /* the masked peer has written what it may still write to a region */
+  EP4J_STAGE_LATE = 7,    /* the masked peer has written what it may still write to a region */
+  EP4J_STAGE_MESSAGE = 8, /* the peer, on another node, sends its rows for this one */
+  EP4J_STAGE_CREDIT = 9,  /* the peer, on another node, hands this rank's rows on */
+  EP4J_STAGE_SUM = 10     /* the peer, on another node, sends that node's sums */
 } ep4j_stage;
 
 /* Why a routing is refused. */
@@ -175,6 +178,29 @@ typedef struct ep4j_low_latency_config {
   int32_t num_outputs;     /* combines that can be open */
   int32_t reserved;
 } ep4j_low_latency_config;
+
+/*
+ * How a buffer's ranks share nodes, and the network between these; equal on all ranks but for
+ * ranks_on_device and seed. Ranks are threads of one process: the network is a loopback of copies,
+ * which moves rows as a real one would. Normal mode only.
+ */
+typedef struct ep4j_internode_config {
+  uint64_t struct_size;
+  int32_t ranks_per_node;  /* a divisor of num_ranks, less than it */
+  int32_t staging_rows;    /* rows of one rank on their way through another; 0: max_tokens */
+  int32_t max_scale_words; /* 4-byte words of scales that come with a row, or are made by a cast */
+  int32_t ranks_on_device; /* whose kernels may wait for each other on this device, >= 1 */
+  uint64_t seed;           /* not 0: rows overtake each other, by this seed, for tests */
+} ep4j_internode_config;
+
+/* Normal-mode payload over the network between this rank and one node, since the buffer was made. */
+typedef struct ep4j_network {
+  uint64_t struct_size;
+  uint64_t rows_sent[EP4J_MAX_RANKS]; /* by node; of dispatches, once per token and other node */
+  uint64_t bytes_sent[EP4J_MAX_RANKS];     /* of these rows: x and scales */
+  uint64_t rows_combined[EP4J_MAX_RANKS];  /* sums of tokens that came back */
+  uint64_t bytes_combined[EP4J_MAX_RANKS]; /* of these: x */
+} ep4j_network;
 
 /* Memory that a buffer takes, all of it when it is made. */
 typedef struct ep4j_buffer_memory {
@@ -356,7 +382,7 @@ typedef struct ep4j_layout_call {
   const void* topk_idx;       /* [num_tokens, num_topk] */
   int32_t* tokens_per_rank;   /* [num_ranks] */
   int32_t* tokens_per_expert; /* [num_experts] */
-  int32_t* tokens_per_node;   /* [1]: the ranks of this library are of one node; or NULL */
+  int32_t* tokens_per_node;   /* [nodes]; or NULL */
   uint8_t* is_token_in_rank;  /* [num_tokens, num_ranks] 0 or 1; or NULL */
   int32_t num_tokens;
   int32_t num_topk;
@@ -507,6 +533,23 @@ EP4J_API ep4j_status ep4j_buffer_create(const ep4j_buffer_config* config, ep4j_b
 EP4J_API ep4j_status ep4j_buffer_create_low_latency(const ep4j_buffer_config* config,
                                                     const ep4j_low_latency_config* low_latency,
                                                     ep4j_buffer** buffer);
+
+/* The same for a buffer whose ranks are of several nodes. */
+EP4J_API ep4j_status ep4j_buffer_create_internode(const ep4j_buffer_config* config,
+                                                  const ep4j_internode_config* internode,
+                                                  ep4j_buffer** buffer);
+
+/*
+ * Bytes that several nodes add: to the window, and to the memory that no peer addresses. Needs no
+ * device.
+ */
+EP4J_API ep4j_status ep4j_internode_bytes(const ep4j_buffer_config* config,
+                                          const ep4j_internode_config* internode,
+                                          int64_t* window_bytes, int64_t* private_bytes);
+
+/* Payload over the network, of calls that have ended; EP4J_PENDING if the time is too short. */
+EP4J_API ep4j_status ep4j_network_traffic(ep4j_buffer* buffer, int64_t wait_nanos,
+                                          ep4j_network* network);
 
 /* Names the window, for the peers. */
 EP4J_API ep4j_status ep4j_buffer_window(ep4j_buffer* buffer, ep4j_window_name* name);

@@ -22,14 +22,15 @@ struct BufferMemory {
   int max_handles;
 
   constexpr explicit BufferMemory(const ep4j_buffer_config& config, int64_t low_latency_bytes = 0,
-                                  bool has_network = false)
+                                  bool has_network = false, int64_t internode_bytes = 0)
       : window{{config.num_ranks, config.num_experts / config.num_ranks, config.num_regions,
                 config.num_outputs},
                config.region_bytes,
                config.output_bytes,
                config.arena_bytes,
                low_latency_bytes,
-               has_network},
+               has_network,
+               internode_bytes},
         local{config.num_experts},
         handle{config.max_tokens, config.max_topk, config.num_ranks,
                config.num_experts / config.num_ranks},

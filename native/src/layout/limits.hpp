@@ -21,6 +21,7 @@ constexpr int kMaxRegions = EP4J_MAX_REGIONS;
 constexpr int kMaxOutputs = EP4J_MAX_OUTPUTS;
 constexpr int kMaxLowLatency = EP4J_MAX_LOW_LATENCY;  // inboxes, regions, outputs each
 constexpr int kWarpLanes = 32;
+constexpr int kVectorBytes = 16;  // of the widest load and store
 
 // Regions and records start on lines of this size: a multiple of what the bulk-copy engine aligns
 // to (16) and of a cache line (128), so that no two writers share one.

@@ -56,6 +56,8 @@ struct PeerOutput {
   const char* x;  // null: the peer adds nothing
   const float* weights;
   uint64_t* read;  // where the peer learns that its outputs were read
+  int32_t output;   // of the peer
+  int32_t returns;  // sums that come from it over a network
 };
 
 struct PullPlan {
@@ -86,6 +88,7 @@ struct LocalState {
   uint64_t pardoned_failures[kMaxRanks];  // as above
   uint64_t refusals[kMaxRanks];  // BadChoice words of the plan's blocks
   int32_t tokens_per_rank[kMaxRanks];
+  int32_t tokens_per_node[kMaxRanks];  // over several nodes
   RegionRecord regions[kMaxRegions];
   uint64_t output_epochs[kMaxOutputs];  // epoch of each output's last publication
   SendPlan send;

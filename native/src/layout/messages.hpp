@@ -41,6 +41,7 @@ struct CountsMessage {
   uint64_t tag;
   Refusal refusal;
   int64_t rows;
+  int32_t node_rows;  // that any rank of the destination's node gets: messages, if over a network
 };
 constexpr int64_t kCountsPerExpert = kLineBytes;
 
@@ -65,6 +66,7 @@ struct ReadyMessage {
   uint64_t tag;
   int64_t x_offset;
   int64_t weights_offset;
+  int32_t returns;  // sums that the writer will send the reader over a network
 };
 
 // The word that says a source's rows are at their place: epoch and ep4j_verdict in one store.
@@ -121,6 +123,14 @@ struct PeerTraffic {
   uint64_t rows_received;
   uint64_t rows_combined;
   uint64_t wait_nanos;
+};
+
+// Payload over the network between this rank and a node since the buffer was made.
+struct NodeTraffic {
+  unsigned long long rows_sent;
+  unsigned long long bytes_sent;  // x and scales
+  unsigned long long rows_combined;
+  unsigned long long bytes_combined;  // x
 };
 
 // A rank's standing, told to its host on request, in pinned memory.

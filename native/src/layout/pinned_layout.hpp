@@ -7,6 +7,7 @@
 //   late         [kMaxRegions] uint32: sources that may still write to a region
 //   standing     StandingRecord
 //   layout       LayoutReport
+//   network      [kMaxRanks] NodeTraffic, copied there on request
 //   counts       HostCounts and its int32 [local experts]
 #pragma once
 
@@ -24,7 +25,8 @@ struct PinnedLayout {
   constexpr int64_t late() const { return undelivered() + lines(8); }
   constexpr int64_t standing() const { return late() + lines(4 * kMaxRegions); }
   constexpr int64_t layout() const { return standing() + lines(sizeof(StandingRecord)); }
-  constexpr int64_t counts() const { return layout() + lines(sizeof(LayoutReport)); }
+  constexpr int64_t network() const { return layout() + lines(sizeof(LayoutReport)); }
+  constexpr int64_t counts() const { return network() + lines(sizeof(NodeTraffic) * kMaxRanks); }
   constexpr int64_t bytes() const {
     return counts() + kHostCountsPerExpert + lines(4 * int64_t{local_experts});
   }

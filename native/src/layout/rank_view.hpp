@@ -11,6 +11,7 @@ struct RankView {
   int32_t rank;
   int32_t num_ranks;
   int32_t local_experts;
+  int32_t ranks_per_node;  // num_ranks where all are one node
   int32_t mask_on_timeout;
   int32_t is_low_latency;  // whether the call is of that mode, for the statistics
   int64_t timeout_nanos;

@@ -64,12 +64,14 @@ constexpr uint64_t kHashStart = 0xcbf29ce484222325;
 uint64_t hashed(uint64_t hash, uint64_t field) { return (hash ^ field) * 0x100000001b3; }
 
 // Of what must be equal on all ranks.
-uint64_t digest(const ep4j_buffer_config& config, const LowLatencyLayout& low, bool has_network) {
+uint64_t digest(const ep4j_buffer_config& config, const LowLatencyLayout& low, bool has_network,
+                const InternodeLayout& nodes) {
   const int64_t fields[] = {config.num_ranks,    config.num_experts, config.max_tokens,
                             config.max_topk,     config.num_regions, config.num_outputs,
                             config.arena_bytes > 0, low.max_tokens,    low.hidden,
                             low.inboxes,         low.regions,        low.outputs,
-                            has_network};
+                            has_network, nodes.topology.ranks_per_node, nodes.staging_rows,
+                            nodes.bytes()};
   uint64_t hash = kHashStart;
   for (int64_t field : fields) {
     hash = hashed(hash, static_cast<uint64_t>(field));
@@ -111,7 +113,7 @@ void describe_memory(const ep4j_buffer_config& config, const ep4j_low_latency_co
 }
 
 Buffer::Buffer(const ep4j_buffer_config& config, const ep4j_low_latency_config* low_latency,
-               const Transport& transport)
+               const Transport& transport, const ep4j_internode_config* internode)
     : config_(checked_device(checked(config))),
       local_experts_(config.num_experts / config.num_ranks),
       limits_(device_limits(config.device)),
@@ -120,8 +122,11 @@ Buffer::Buffer(const ep4j_buffer_config& config, const ep4j_low_latency_config* 
                        ? nullptr
                        : std::make_unique<LowLatency>(*low_latency, config, limits_, bulk_,
                                                       transport.has_network())),
+      internode_(internode == nullptr ? nullptr
+                                      : std::make_unique<Internode>(*internode, config, limits_)),
       layout_(BufferMemory(config, low_latency_ == nullptr ? 0 : low_latency_->layout.bytes(),
-                           transport.has_network())
+                           transport.has_network(),
+                           internode_ == nullptr ? 0 : internode_->layout.bytes())
                   .window),
       handle_layout_(BufferMemory(config).handle),
       window_(transport.allocate(layout_.bytes())),
@@ -143,6 +148,10 @@ Buffer::Buffer(const ep4j_buffer_config& config, const ep4j_low_latency_config* 
                    low.counters_end() - low.arrivals(0, 0));
     }
   }
+  if (internode_ != nullptr) {
+    clear_window("clearing the window's records of other nodes", layout_.internode(),
+                 internode_->layout.control_bytes());
+  }
   check(cudaMemset(local_.get(), 0, static_cast<size_t>(local.bytes())), "clearing local memory");
   std::memset(pinned_.host(), 0, static_cast<size_t>(pinned.bytes()));
   *reinterpret_cast<uint64_t*>(pinned_.host() + pinned.undelivered()) = UINT64_MAX;
@@ -152,7 +161,7 @@ Buffer::Buffer(const ep4j_buffer_config& config, const ep4j_low_latency_config* 
                             digest(config,
                                    low_latency_layout(low_latency, config.num_ranks,
                                                       config.num_experts, transport.has_network()),
-                                   transport.has_network()));
+                                   transport.has_network(), internode_layout(internode, config)));
 
   for (int i = 0; i < config.num_regions; i++) {
     regions_[static_cast<size_t>(i)].place = {layout_.region(i), config.region_bytes};
@@ -165,6 +174,8 @@ Buffer::Buffer(const ep4j_buffer_config& config, const ep4j_low_latency_config* 
   view_.rank = config.rank;
   view_.num_ranks = config.num_ranks;
   view_.local_experts = local_experts_;
+  view_.ranks_per_node =
+      internode == nullptr ? config.num_ranks : internode->ranks_per_node;
   view_.mask_on_timeout = config.mask_on_timeout;
   view_.control = layout_.control;
   view_.outbox = layout_.outbox();
@@ -247,15 +258,6 @@ RankView Buffer::view(int64_t timeout_nanos) const {
 
 HandleView Buffer::handle_view(int handle) const {
   return HandleView(handles_.get() + handle_layout_.bytes() * handle, handle_layout_);
-}
-
-int Buffer::num_blocks(int num_sms) const {
-  // Twenty-four multiprocessors carry what a GPU's NVLink does (targets.md, section 2) and leave
-  // four fifths of a Hopper GPU to the model.
-  constexpr int kDefaultSms = 24;
-  require(num_sms >= 0 && num_sms <= limits_.num_sms, "num_sms must be from 0 to the device's ",
-          limits_.num_sms, ": ", num_sms);
-  return num_sms > 0 ? num_sms : std::min(kDefaultSms, limits_.num_sms);
 }
 
 void Buffer::require_connected() const {

@@ -13,6 +13,7 @@
 #include "layout/window_layout.hpp"
 #include "runtime/call_ends.hpp"
 #include "runtime/device.hpp"
+#include "runtime/internode.hpp"
 #include "runtime/low_latency.hpp"
 #include "runtime/memory.hpp"
 #include "runtime/presence.hpp"
@@ -76,9 +77,9 @@ void describe_memory(const ep4j_buffer_config& config, const ep4j_low_latency_co
 
 class Buffer {
  public:
-  // low_latency is null for a buffer without that mode.
+  // low_latency is null for a buffer without that mode, internode for one whose ranks are one node.
   Buffer(const ep4j_buffer_config& config, const ep4j_low_latency_config* low_latency,
-         const Transport& transport);
+         const Transport& transport, const ep4j_internode_config* internode = nullptr);
   ~Buffer();
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
@@ -125,6 +126,7 @@ class Buffer {
   void take_fault(ep4j_error_record& record);
   void host_words(ep4j_host_words& words) const;
   bool standing(int64_t wait_nanos, ep4j_standing& standing);
+  bool network(int64_t wait_nanos, ep4j_network& network);
   void abort();
   void forget(int rank);
   bool is_idle() const;
@@ -160,6 +162,14 @@ class Buffer {
   void check_output(int output, int64_t rows, int hidden, int weights_per_row) const;
   void await_readers(const PublishParams& combine, cudaStream_t stream);
   int num_blocks(int num_sms) const;
+  InternodeView internode_view(int64_t timeout_nanos) const;
+  void plan_nodes(const ep4j_dispatch_call& call, cudaStream_t stream);
+  void check_message(const RowForm& form) const;
+  void send_across(const ep4j_dispatch_call& call, const HandleRecord& routing,
+                   const RegionPlan& region, cudaStream_t stream);
+  void reduce_across(const ep4j_combine_call& call, const PublishParams& published,
+                     cudaStream_t stream);
+  void sum_across(const ep4j_combine_receive_call& call, cudaStream_t stream);
   LowLatency& low_latency() const;
   LowLatencyView low_latency_view(int region, int64_t timeout_nanos) const;
   LowLatencyRegion& low_latency_region(int region) const;
@@ -183,6 +193,7 @@ class Buffer {
   const DeviceLimits limits_;
   const bool bulk_;
   const std::unique_ptr<LowLatency> low_latency_;  // or null
+  const std::unique_ptr<Internode> internode_;     // or null
   const WindowLayout layout_;
   const HandleLayout handle_layout_;
   std::unique_ptr<Transport::Window> window_;

@@ -86,6 +86,9 @@ void Buffer::combine(const ep4j_combine_call& call, cudaStream_t stream) {
   params.message.x_offset = state.place.offset + layout.x();
   params.message.weights_offset = state.place.offset + layout.weights();
   params.output = call.output;
+  if (internode_ != nullptr) {
+    params.returning = internode_->handle(call.handle).returning();
+  }
   Call bracket(*this, stream);
   if (!in_place) {
     await_readers(params, stream);
@@ -99,6 +102,9 @@ void Buffer::combine(const ep4j_combine_call& call, cudaStream_t stream) {
   }
   check(launch_copy_pieces(stage, blocks, stream), "launching the staging copy");
   check(launch_combine_publish(params, stream), "launching combine's publication");
+  if (internode_ != nullptr) {
+    reduce_across(call, params, stream);
+  }
   bracket.finish();
   state.handed_out = false;
   state.pending = true;
@@ -138,7 +144,11 @@ void Buffer::combine_receive(const ep4j_combine_receive_call& call, cudaStream_t
   pull.shape = pull_shape(pull.row_bytes, bulk_, limits_.shared_bytes);
   Call bracket(*this, stream);
   check(launch_await_outputs(outputs, stream), "launching the wait for outputs");
-  check(launch_combine_pull(pull, bulk_, blocks, stream), "launching the sum");
+  if (internode_ != nullptr) {
+    sum_across(call, stream);
+  } else {
+    check(launch_combine_pull(pull, bulk_, blocks, stream), "launching the sum");
+  }
   bracket.finish();
   state.pending = false;
 }

@@ -51,7 +51,7 @@ void Buffer::layout(const ep4j_layout_call& call, cudaStream_t stream) {
   params.local_experts = local_experts_;
   params.tokens_per_rank = call.tokens_per_rank;
   params.tokens_per_expert = call.tokens_per_expert;
-  params.tokens_per_node = call.tokens_per_node;
+  params.tokens_per_node = internode_ == nullptr ? call.tokens_per_node : nullptr;
   params.is_token_in_rank = call.is_token_in_rank;
   if (call.ticket != 0) {
     params.refusals = view_.state->refusals;
@@ -60,6 +60,17 @@ void Buffer::layout(const ep4j_layout_call& call, cudaStream_t stream) {
     params.state = view_.state;
   }
   check(launch_rank_plan(params, stream), "launching the layout");
+  if (internode_ != nullptr && call.tokens_per_node != nullptr) {
+    const Topology& topology = internode_->layout.topology;
+    PlanParams nodes = params;
+    nodes.num_ranks = topology.num_nodes();
+    nodes.local_experts = local_experts_ * topology.ranks_per_node;
+    nodes.tokens_per_rank = call.tokens_per_node;
+    nodes.is_token_in_rank = nullptr;
+    nodes.refusals = nullptr;
+    nodes.report = nullptr;
+    check(launch_rank_plan(nodes, stream), "launching the layout of nodes");
+  }
   bracket.finish();
 }
 
@@ -256,6 +267,9 @@ void Buffer::dispatch(const ep4j_dispatch_call& call, ep4j_dispatch_result& resu
   RegionState& state = free_region(call.region);
   const RegionPlan region = plan_region(call, row_form(call, routing), state.place);
   require_outputs_received();
+  if (internode_ != nullptr) {
+    check_message(region.layout.form);
+  }
   Call bracket(*this, stream);
   require(!bracket.capturing() || call.bounded != 0 || call.ticket == 0,
           "a dispatch that the host waits for can't be captured in a graph");
@@ -263,10 +277,17 @@ void Buffer::dispatch(const ep4j_dispatch_call& call, ep4j_dispatch_result& resu
     bracket.wait_for(state.released.get());
   }
   if (counted) {
+    if (internode_ != nullptr) {
+      plan_nodes(call, stream);
+    }
     plan(call, routing, stream);
   }
   negotiate(call, routing, region, stream);
-  send(call, routing, region, stream);
+  if (internode_ != nullptr) {
+    send_across(call, routing, region, stream);
+  } else {
+    send(call, routing, region, stream);
+  }
   bracket.finish();
 
   state.open = true;

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <thread>
 
+#include "kernels/normal/copy_pieces.hpp"
 #include "kernels/normal/membership.hpp"
 #include "layout/pinned_layout.hpp"
 #include "runtime/buffer.hpp"
@@ -152,6 +153,28 @@ bool Buffer::standing(int64_t wait_nanos, ep4j_standing& standing) {
     standing.low_latency_rows_received[rank] = low.rows_received;
     standing.low_latency_rows_combined[rank] = low.rows_combined;
     standing.low_latency_wait_nanos[rank] = low.wait_nanos;
+  }
+  return true;
+}
+
+bool Buffer::network(int64_t wait_nanos, ep4j_network& network) {
+  const PinnedLayout pinned{local_experts_};
+  constexpr size_t kBytes = sizeof(NodeTraffic) * kMaxRanks;
+  if (internode_ != nullptr) {
+    CopyParams copy = {};
+    copy.add(internode_->state()->network, pinned_.device() + pinned.network(), kBytes);
+    beside_calls("asking what went over the network",
+                 [&](cudaStream_t stream) { return launch_copy_pieces(copy, 1, stream); });
+    if (!await_control(wait_nanos)) {
+      return false;
+    }
+  }
+  const auto* traffic = reinterpret_cast<const NodeTraffic*>(pinned_.host() + pinned.network());
+  for (int node = 0; node < kMaxRanks; node++) {
+    network.rows_sent[node] = traffic[node].rows_sent;
+    network.bytes_sent[node] = traffic[node].bytes_sent;
+    network.rows_combined[node] = traffic[node].rows_combined;
+    network.bytes_combined[node] = traffic[node].bytes_combined;
   }
   return true;
 }

@@ -2,15 +2,69 @@
 // the device still works: the next test makes new buffers in the same process.
 #include <chrono>
 
-#include "world.hpp"
+#include "suites.hpp"
 
 namespace ep4j::test {
 namespace {
 
-// Rank 2 never calls. Rank 0 gives up first; rank 1, which would wait longer, learns it from rank
-// 0.
-void silent_rank() {
-  const Case c = three_ranks();
+// Rank 1 had one row too little: every rank hears so, on the host or in the fault record.
+void expect_drop(RankEnd& end, const Case& c, const ep4j_dispatch_call& call, int needed,
+                 bool bounded) {
+  if (bounded) {
+    ep4j_error_record record = end.fault();
+    expect_fault(record, EP4J_FAULT_OVERFLOW, EP4J_STAGE_GRANT, 1, end.rank);
+    expect(record.needed == needed && record.capacity == needed - 1, "needed ", record.needed,
+           " of ", record.capacity);
+    return;
+  }
+  std::vector<int32_t> per_expert;
+  ep4j_counts counts = await_counts(end, c, call.ticket, per_expert);
+  expect(counts.verdict == EP4J_OVERFLOW && counts.origin == 1, "verdict ", counts.verdict,
+         ", origin ", counts.origin);
+  expect(counts.needed == needed && counts.capacity == needed - 1, "needed ", counts.needed, " of ",
+         counts.capacity);
+}
+
+// Rules that the host can see are refused there, before anything is issued.
+void host_refusals() {
+  Case c = three_ranks();
+  World world(c);
+  std::vector<RankInput> inputs = make_inputs(c, 0);
+  world.run([&](RankEnd& end) {
+    DeviceInput input = upload_input(end, c, inputs[static_cast<size_t>(end.rank)]);
+    const ep4j_dispatch_call good = dispatch_call(c, end.rank, input, 0, 0, 1);
+    ep4j_dispatch_result result = {};
+    result.struct_size = sizeof result;
+    auto refuse = [&](auto change, const char* word) {
+      ep4j_dispatch_call call = good;
+      change(call);
+      expect(ep4j_dispatch(end.buffer, &call, &result, end.stream) == EP4J_INVALID_ARGUMENT,
+             "accepted: ", word);
+      expect(std::string(ep4j_last_error()).find(word) != std::string::npos, "the text '",
+             ep4j_last_error(), "' does not name ", word);
+    };
+    refuse([](auto& call) { call.num_tokens = 1000; }, "num_tokens");
+    refuse([](auto& call) { call.hidden = 1; }, "multiple of 16 bytes");
+    refuse([](auto& call) { call.num_topk = 33; }, "num_topk");
+    refuse([](auto& call) { call.capacity_rows = 1 << 30; }, "capacity_rows");
+    refuse([](auto& call) { call.region = 2; }, "region");
+    refuse([](auto& call) { call.num_sms = 100000; }, "num_sms");
+    refuse([](auto& call) { call.ticket = 0; }, "ticket");
+    refuse([](auto& call) { call.topk_idx = nullptr, call.num_topk = 0, call.handle = 1; },
+           "handle");
+    expect(ep4j_dispatch(end.buffer, &good, &result, nullptr) == EP4J_INVALID_ARGUMENT,
+           "the legacy default stream was accepted");
+    issue(end, good);
+    refuse([](auto& call) { call.handle = 1; }, "released");
+    end.expect_no_fault();
+  });
+}
+
+}  // namespace
+
+// Rank 2 never calls. Rank 0 gives up first; the others, which would wait longer,
+// learn it from rank 0.
+void silent_rank(const Case& c) {
   World world(c);
   std::vector<RankInput> inputs = make_inputs(c, 0);
   world.run([&](RankEnd& end) {
@@ -37,27 +91,8 @@ void silent_rank() {
   });
 }
 
-// Rank 1 had one row too little: every rank hears so, on the host or in the fault record.
-void expect_drop(RankEnd& end, const Case& c, const ep4j_dispatch_call& call, int needed,
-                 bool bounded) {
-  if (bounded) {
-    ep4j_error_record record = end.fault();
-    expect_fault(record, EP4J_FAULT_OVERFLOW, EP4J_STAGE_GRANT, 1, end.rank);
-    expect(record.needed == needed && record.capacity == needed - 1, "needed ", record.needed,
-           " of ", record.capacity);
-    return;
-  }
-  std::vector<int32_t> per_expert;
-  ep4j_counts counts = await_counts(end, c, call.ticket, per_expert);
-  expect(counts.verdict == EP4J_OVERFLOW && counts.origin == 1, "verdict ", counts.verdict,
-         ", origin ", counts.origin);
-  expect(counts.needed == needed && counts.capacity == needed - 1, "needed ", counts.needed, " of ",
-         counts.capacity);
-}
-
 // Exactly full works; one row less of room drops the call everywhere; then the call works again.
-void overflow(bool bounded) {
-  Case c = three_ranks();
+void overflow(Case c, bool bounded) {
   c.bounded = bounded;
   World world(c);
   std::vector<RankInput> inputs = make_inputs(c, 0);
@@ -116,9 +151,8 @@ void refused(const Case& c, int64_t value, int rule) {
   });
 }
 
-// Ranks 0 and 1 go on without rank 2: masked by the host, or by the device on a timeout.
-void masked(bool by_host) {
-  Case c = three_ranks();
+// The others go on without rank 2: masked by the host, or by the device on a timeout.
+void masked(const Case& c, bool by_host) {
   World world(c, 2, 2, !by_host);
   std::vector<RankInput> inputs = make_inputs(c, 0);
   std::vector<RankInput> seen = without(c, inputs, 2);
@@ -177,49 +211,13 @@ void masked(bool by_host) {
   });
 }
 
-// Rules that the host can see are refused there, before anything is issued.
-void host_refusals() {
-  Case c = three_ranks();
-  World world(c);
-  std::vector<RankInput> inputs = make_inputs(c, 0);
-  world.run([&](RankEnd& end) {
-    DeviceInput input = upload_input(end, c, inputs[static_cast<size_t>(end.rank)]);
-    const ep4j_dispatch_call good = dispatch_call(c, end.rank, input, 0, 0, 1);
-    ep4j_dispatch_result result = {};
-    result.struct_size = sizeof result;
-    auto refuse = [&](auto change, const char* word) {
-      ep4j_dispatch_call call = good;
-      change(call);
-      expect(ep4j_dispatch(end.buffer, &call, &result, end.stream) == EP4J_INVALID_ARGUMENT,
-             "accepted: ", word);
-      expect(std::string(ep4j_last_error()).find(word) != std::string::npos, "the text '",
-             ep4j_last_error(), "' does not name ", word);
-    };
-    refuse([](auto& call) { call.num_tokens = 1000; }, "num_tokens");
-    refuse([](auto& call) { call.hidden = 1; }, "multiple of 16 bytes");
-    refuse([](auto& call) { call.num_topk = 33; }, "num_topk");
-    refuse([](auto& call) { call.capacity_rows = 1 << 30; }, "capacity_rows");
-    refuse([](auto& call) { call.region = 2; }, "region");
-    refuse([](auto& call) { call.num_sms = 100000; }, "num_sms");
-    refuse([](auto& call) { call.ticket = 0; }, "ticket");
-    refuse([](auto& call) { call.topk_idx = nullptr, call.num_topk = 0, call.handle = 1; },
-           "handle");
-    expect(ep4j_dispatch(end.buffer, &good, &result, nullptr) == EP4J_INVALID_ARGUMENT,
-           "the legacy default stream was accepted");
-    issue(end, good);
-    refuse([](auto& call) { call.handle = 1; }, "released");
-    end.expect_no_fault();
-  });
-}
-
-}  // namespace
-
 void fault_tests(Suite& suite) {
-  suite.run("fault: a silent rank is named by every other one", silent_rank);
+  suite.run("fault: a silent rank is named by every other one",
+            [] { silent_rank(three_ranks()); });
   suite.run("fault: one row over capacity drops a counted call everywhere",
-            [] { overflow(false); });
+            [] { overflow(three_ranks(), false); });
   suite.run("fault: one row over capacity empties a bounded result everywhere",
-            [] { overflow(true); });
+            [] { overflow(three_ranks(), true); });
   for (int order : {EP4J_RANK_MAJOR, EP4J_EXPERT_MAJOR}) {
     Case c = three_ranks();
     c.order = order;
@@ -228,8 +226,8 @@ void fault_tests(Suite& suite) {
     suite.run(join("fault: an expert twice in a token is refused everywhere, order ", order),
               [=] { refused(c, 2, EP4J_ROUTING_TWICE); });
   }
-  suite.run("fault: ranks go on without one that the host masked", [] { masked(true); });
-  suite.run("fault: ranks go on without one that timed out", [] { masked(false); });
+  suite.run("fault: ranks go on without one that the host masked", [] { masked(three_ranks(), true); });
+  suite.run("fault: ranks go on without one that timed out", [] { masked(three_ranks(), false); });
   suite.run("fault: the host refuses what it can see", host_refusals);
 }
 

@@ -2,7 +2,7 @@
 // eager calls between.
 #include <barrier>
 
-#include "world.hpp"
+#include "suites.hpp"
 
 namespace ep4j::test {
 namespace {
@@ -63,6 +63,8 @@ void overwrite(RankEnd& end, const void* device, const std::vector<T>& values) {
      "changing inputs");
 }
 
+}  // namespace
+
 void replay(const Case& c, int replays) {
   constexpr int kPinnedRegion = 0;
   constexpr int kEagerRegion = 1;
@@ -116,8 +118,6 @@ void replay(const Case& c, int replays) {
     ok(cudaGraphDestroy(graph), "destroying");
   });
 }
-
-}  // namespace
 
 void graph_tests(Suite& suite) {
   for (int order : {EP4J_RANK_MAJOR, EP4J_EXPERT_MAJOR}) {

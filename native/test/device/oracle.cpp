@@ -178,6 +178,9 @@ std::string Case::describe() const {
   text += weights ? "" : ", no weights";
   text += biases > 0 ? join(", ", biases, " biases") : "";
   text += join(", pattern ", static_cast<int>(pattern));
+  if (nodes() > 1) {
+    text += join(", ", nodes(), " nodes, staging ", staging_rows, ", fabric seed ", fabric_seed);
+  }
   text += copy_path == EP4J_COPY_LOAD_STORE ? ", load/store" : "";
   return text + join(", ", num_sms, " SMs, seed ", seed);
 }
@@ -342,28 +345,17 @@ Received expected_dispatch(const Case& c, const std::vector<RankInput>& inputs, 
   return got;
 }
 
-Combined expected_combine(const Case& c, const std::vector<RankInput>& inputs,
-                          const std::vector<CombineInput>& outputs, int rank, bool weighted) {
-  const int tokens = c.tokens[static_cast<size_t>(rank)];
-  const size_t hidden = static_cast<size_t>(c.hidden);
-  const RankInput& own = inputs[static_cast<size_t>(rank)];
-  std::vector<float> sums(static_cast<size_t>(tokens) * hidden, 0.0f);
-  if (c.biases > 0) {
-    std::vector<uint16_t> first = make_bias(c, rank, 0);
-    std::vector<uint16_t> second = make_bias(c, rank, 1);
-    for (size_t i = 0; i < sums.size(); i++) {
-      sums[i] += c.biases == 1 ? float_of_bf16(first[i])
-                               : float_of_bf16(first[i]) + float_of_bf16(second[i]);
-    }
-  }
-  Combined combined;
-  combined.weights.assign(static_cast<size_t>(tokens * c.topk), 0.0f);
-  // Rows that came from this rank, as (token, order of the sum): destination rank, or top-k slot.
-  struct Piece {
-    int peer;
-    size_t row;
-  };
-  std::vector<std::vector<Piece>> pieces(static_cast<size_t>(tokens * c.fanout()));
+// One row that comes back for a token of a rank.
+struct Piece {
+  int peer;
+  size_t row;
+};
+
+// By (token, place in the order of the sum): destination rank, or top-k slot.
+static std::vector<std::vector<Piece>> pieces_of(const Case& c, const std::vector<RankInput>& inputs,
+                                                 int rank) {
+  std::vector<std::vector<Piece>> pieces(
+      static_cast<size_t>(c.tokens[static_cast<size_t>(rank)] * c.fanout()));
   for (int peer = 0; peer < c.ranks; peer++) {
     std::vector<int32_t> unused_offsets;
     std::vector<int32_t> unused_counts;
@@ -375,32 +367,77 @@ Combined expected_combine(const Case& c, const std::vector<RankInput>& inputs,
       }
     }
   }
-  for (size_t i = 0; i < pieces.size(); i++) {
-    const size_t token = i / static_cast<size_t>(c.fanout());
-    const size_t slot = i % static_cast<size_t>(c.fanout());
-    for (const Piece& piece : pieces[i]) {
-      const CombineInput& from = outputs[static_cast<size_t>(piece.peer)];
-      for (size_t h = 0; h < hidden; h++) {
-        float value = float_of_bf16(from.y[piece.row * hidden + h]);
-        float& sum = sums[token * hidden + h];
-        sum = weighted ? std::fma(own.topk_weights[token * static_cast<size_t>(c.topk) + slot],
-                                  value, sum)
-                       : sum + value;
-      }
-      for (size_t k = 0; k < static_cast<size_t>(c.topk); k++) {
-        float& weight = combined.weights[token * static_cast<size_t>(c.topk) + k];
-        if (c.rank_major()) {
-          weight += from.weights[piece.row * static_cast<size_t>(c.topk) + k];
-        } else if (k == slot) {
-          weight = from.weights[piece.row];
+  return pieces;
+}
+
+Combined expected_combine(const Case& c, const std::vector<RankInput>& inputs,
+                          const std::vector<CombineInput>& outputs, int rank, bool weighted) {
+  const size_t tokens = static_cast<size_t>(c.tokens[static_cast<size_t>(rank)]);
+  const size_t hidden = static_cast<size_t>(c.hidden);
+  const size_t topk = static_cast<size_t>(c.topk);
+  const size_t fanout = static_cast<size_t>(c.fanout());
+  const RankInput& own = inputs[static_cast<size_t>(rank)];
+  const std::vector<std::vector<Piece>> pieces = pieces_of(c, inputs, rank);
+  std::vector<uint16_t> first = make_bias(c, rank, 0);
+  std::vector<uint16_t> second = make_bias(c, rank, 1);
+  Combined combined;
+  combined.weights.assign(tokens * topk, 0.0f);
+  for (size_t token = 0; token < tokens; token++) {
+    std::vector<float> total(hidden, 0.0f);
+    for (size_t h = 0; h < hidden && c.biases > 0; h++) {
+      size_t i = token * hidden + h;
+      total[h] += c.biases == 1 ? float_of_bf16(first[i])
+                                : float_of_bf16(first[i]) + float_of_bf16(second[i]);
+    }
+    for (int node = 0; node < c.nodes(); node++) {
+      // Over several nodes a node's part is summed by itself and rounded.
+      std::vector<float> part = c.nodes() == 1 ? total : std::vector<float>(hidden, 0.0f);
+      std::vector<float> weights(topk, 0.0f);
+      for (size_t slot = 0; slot < fanout; slot++) {
+        for (const Piece& piece : pieces[token * fanout + slot]) {
+          if (c.node_of(piece.peer) != node) {
+            continue;
+          }
+          const CombineInput& from = outputs[static_cast<size_t>(piece.peer)];
+          for (size_t h = 0; h < hidden; h++) {
+            float value = float_of_bf16(from.y[piece.row * hidden + h]);
+            part[h] = weighted ? std::fma(own.topk_weights[token * topk + slot], value, part[h])
+                               : part[h] + value;
+          }
+          for (size_t k = 0; k < topk; k++) {
+            if (c.rank_major()) {
+              weights[k] += from.weights[piece.row * topk + k];
+            } else if (k == slot) {
+              combined.weights[token * topk + k] = from.weights[piece.row];
+            }
+          }
         }
       }
+      for (size_t k = 0; k < topk && c.rank_major(); k++) {
+        combined.weights[token * topk + k] += weights[k];
+      }
+      for (size_t h = 0; h < hidden; h++) {
+        total[h] = c.nodes() == 1 ? part[h] : total[h] + float_of_bf16(bf16_of_float(part[h]));
+      }
+    }
+    for (float sum : total) {
+      combined.out.push_back(bf16_of_float(sum));
     }
   }
-  for (float sum : sums) {
-    combined.out.push_back(bf16_of_float(sum));
-  }
   return combined;
+}
+
+int64_t tokens_to_node(const Case& c, const RankInput& input, int node) {
+  int64_t count = 0;
+  for (size_t first = 0; first < input.topk_idx.size(); first += static_cast<size_t>(c.topk)) {
+    bool goes = false;
+    for (size_t k = 0; k < static_cast<size_t>(c.topk); k++) {
+      int64_t expert = input.topk_idx[first + k];
+      goes = goes || (expert >= 0 && c.node_of(static_cast<int>(expert / c.local_experts())) == node);
+    }
+    count += goes ? 1 : 0;
+  }
+  return count;
 }
 
 void expect_same(const Case& c, const Received& got, const Received& want, bool metadata) {

@@ -42,9 +42,14 @@ struct Case {
   int copy_path = EP4J_COPY_AUTO;
   bool arena = false;  // of four places, see place_bytes()
   int num_sms = 3;
+  int ranks_per_node = 0;    // 0: all ranks are one node
+  int staging_rows = 0;      // of a rank on their way through another; 0: all
+  uint64_t fabric_seed = 0;  // of the network's order
   uint64_t seed = 1;
 
   int local_experts() const { return experts / ranks; }
+  int nodes() const { return ranks_per_node == 0 ? 1 : ranks / ranks_per_node; }
+  int node_of(int rank) const { return ranks_per_node == 0 ? 0 : rank / ranks_per_node; }
   bool rank_major() const { return order == EP4J_RANK_MAJOR; }
   int fanout() const { return rank_major() ? ranks : topk; }
   int source_row_bytes() const { return hidden * (dtype == EP4J_BF16 ? 2 : 1); }
@@ -104,6 +109,9 @@ Received expected_dispatch(const Case& c, const std::vector<RankInput>& inputs, 
 // y of every rank, in the order of its received rows.
 Combined expected_combine(const Case& c, const std::vector<RankInput>& inputs,
                           const std::vector<CombineInput>& outputs, int rank, bool weighted);
+
+// Tokens of a rank that go to a node, each once.
+int64_t tokens_to_node(const Case& c, const RankInput& input, int node);
 
 // Throws a CheckFailed that names the first difference.
 void expect_same(const Case& c, const Received& got, const Received& want, bool metadata);

@@ -4,7 +4,7 @@
 // in place, then a cached dispatch of other rows over the same routing and a staged combine.
 #include <thread>
 
-#include "world.hpp"
+#include "suites.hpp"
 
 namespace ep4j::test {
 namespace {
@@ -19,6 +19,7 @@ struct Expected {
   std::vector<CombineInput> other_y;
   std::vector<Combined> combined;
   std::vector<Combined> other_combined;
+  std::vector<std::vector<RankInput>> inputs_so_far;  // [rank][round]
 };
 
 bool is_weighted(const Case& c) { return !c.rank_major() && c.weights; }
@@ -109,6 +110,7 @@ class RoundTrip {
     cached(other);
     combine(want_.other_y[rank_], want_.other_combined[rank_], false, is_weighted(c_));
     end_.expect_no_fault();
+    expect_network_traffic();
   }
 
  private:
@@ -225,6 +227,31 @@ class RoundTrip {
     expect_same(c_, got, want, weights);
   }
 
+  // A row crosses once per other node of its token, in each of a round's two dispatches, and a
+  // node's sum once in each combine.
+  void expect_network_traffic() {
+    ep4j_network network = {};
+    network.struct_size = sizeof network;
+    ok(ep4j_network_traffic(end_.buffer, kTimeoutNanos, &network), "asking for the network's traffic");
+    for (int node = 0; node < c_.nodes(); node++) {
+      uint64_t rows = 0;
+      for (const RankInput& input : want_.inputs_so_far[rank_]) {
+        rows += node == c_.node_of(end_.rank)
+                    ? 0
+                    : 2 * static_cast<uint64_t>(tokens_to_node(c_, input, node));
+      }
+      const uint64_t row_bytes = static_cast<uint64_t>(c_.row_bytes() + 4 * c_.wire_scale_words());
+      const size_t n = static_cast<size_t>(node);
+      expect(network.rows_sent[n] == rows && network.bytes_sent[n] == rows * row_bytes,
+             "network to node ", node, ": ", network.rows_sent[n], " rows, ", network.bytes_sent[n],
+             " bytes, and not ", rows, " of ", row_bytes);
+      const uint64_t sum_bytes = 2 * static_cast<uint64_t>(c_.hidden);
+      expect(network.rows_combined[n] == rows && network.bytes_combined[n] == rows * sum_bytes,
+             "network from node ", node, ": ", network.rows_combined[n], " sums, ",
+             network.bytes_combined[n], " bytes, and not ", rows, " of ", sum_bytes);
+    }
+  }
+
   // Other places in each round, and on each rank.
   int place(int what) const { return (what + first_place_) % 4; }
 
@@ -254,6 +281,8 @@ Case tiny() {
   c.tokens = {3, 0, 1, 5};
   return c;
 }
+
+}  // namespace
 
 std::vector<Case> variants_of(const Case& base) {
   std::vector<Case> cases;
@@ -298,7 +327,6 @@ std::vector<Case> variants_of(const Case& base) {
   return cases;
 }
 
-// Seeded sizes that nothing divides evenly.
 Case awkward(uint64_t seed, int ranks) {
   const int hiddens[] = {8, 24, 136, 520, 1160, 2048, 3592, 7168, 9000};
   Case c;
@@ -330,19 +358,29 @@ Case awkward(uint64_t seed, int ranks) {
   return c;
 }
 
-}  // namespace
+void run_round_trips(Suite& suite, const Case& original, const std::vector<int>& paths) {
+  std::vector<Expected> want = {expect_round(original, 0), expect_round(original, 1)};
+  for (size_t round = 0; round < want.size(); round++) {
+    for (size_t rank = 0; rank < static_cast<size_t>(original.ranks); rank++) {
+      want[round].inputs_so_far.emplace_back();
+      for (size_t before = 0; before <= round; before++) {
+        want[round].inputs_so_far.back().push_back(want[before].inputs[rank]);
+      }
+    }
+  }
+  for (int path : paths) {
+    Case c = original;
+    c.copy_path = path;
+    suite.run("round trip: " + c.describe(), [&] { round_trip(c, want); });
+  }
+  Case c = original;
+  c.arena = true;
+  suite.run("round trip in an arena: " + c.describe(), [&] { round_trip(c, want); });
+}
 
 void round_trip_tests(Suite& suite, bool single_rank) {
-  auto run = [&](const Case& original, const std::vector<int>& paths) {
-    std::vector<Expected> want = {expect_round(original, 0), expect_round(original, 1)};
-    for (int path : paths) {
-      Case c = original;
-      c.copy_path = path;
-      suite.run("round trip: " + c.describe(), [&] { round_trip(c, want); });
-    }
-    Case c = original;
-    c.arena = true;
-    suite.run("round trip in an arena: " + c.describe(), [&] { round_trip(c, want); });
+  auto run = [&](const Case& c, const std::vector<int>& paths) {
+    run_round_trips(suite, c, paths);
   };
   const std::vector<int> both = {EP4J_COPY_AUTO, EP4J_COPY_LOAD_STORE};
   Case single;

@@ -4,7 +4,7 @@
 #include <chrono>
 #include <thread>
 
-#include "world.hpp"
+#include "suites.hpp"
 
 namespace ep4j::test {
 namespace {
@@ -145,13 +145,13 @@ class Soak {
   uint16_t* out_ = nullptr;
 };
 
+}  // namespace
+
 void soak(const Case& c, int rounds) {
   Plan plan = make_plan(c);
   World world(c);
   world.run([&](RankEnd& end) { Soak(end, plan).run(rounds); });
 }
-
-}  // namespace
 
 void soak_tests(Suite& suite, int rounds) {
   for (int ranks : {2, 3, 4}) {

@@ -31,6 +31,17 @@ int64_t output_bytes(const Case& c) {
   return bytes;
 }
 
+ep4j_internode_config internode_for(const Case& c, int rank) {
+  ep4j_internode_config config = {};
+  config.struct_size = sizeof config;
+  config.ranks_per_node = c.ranks_per_node;
+  config.staging_rows = std::min(c.staging_rows, c.max_tokens());
+  config.max_scale_words = c.wire_scale_words();
+  config.ranks_on_device = c.ranks;
+  config.seed = c.fabric_seed == 0 ? 0 : c.fabric_seed + static_cast<uint64_t>(rank);
+  return config;
+}
+
 // Says what each rank is doing if a run takes suspiciously long.
 class Watchdog {
  public:
@@ -130,8 +141,13 @@ char* Arena::take(size_t bytes) {
 namespace {
 
 ep4j_buffer* make_buffer(const ep4j_buffer_config& config,
-                         const ep4j_low_latency_config* low_latency) {
+                         const ep4j_low_latency_config* low_latency,
+                         const ep4j_internode_config* internode) {
   ep4j_buffer* buffer = nullptr;
+  if (internode != nullptr) {
+    ok(ep4j_buffer_create_internode(&config, internode, &buffer), "making a buffer of several nodes");
+    return buffer;
+  }
   ok(low_latency == nullptr ? ep4j_buffer_create(&config, &buffer)
                             : ep4j_buffer_create_low_latency(&config, low_latency, &buffer),
      "making a buffer");
@@ -141,8 +157,9 @@ ep4j_buffer* make_buffer(const ep4j_buffer_config& config,
 }  // namespace
 
 RankEnd::RankEnd(const ep4j_buffer_config& config, const ep4j_low_latency_config* low_latency,
-                 size_t scratch_bytes)
-    : RankEnd(config.rank, config.device, make_buffer(config, low_latency), scratch_bytes) {}
+                 const ep4j_internode_config* internode, size_t scratch_bytes)
+    : RankEnd(config.rank, config.device, make_buffer(config, low_latency, internode),
+              scratch_bytes) {}
 
 RankEnd::RankEnd(int own_rank, int own_device, ep4j_buffer* made_buffer, size_t scratch_bytes)
     : rank(own_rank), device(own_device), buffer(made_buffer), scratch(scratch_bytes) {
@@ -178,8 +195,10 @@ World::World(const Case& c, int regions, int outputs, bool mask_on_timeout, size
              const ep4j_low_latency_config* low_latency) {
   std::vector<ep4j_window_name> names;
   for (int rank = 0; rank < c.ranks; rank++) {
+    const ep4j_internode_config internode = internode_for(c, rank);
     ends_.push_back(std::make_unique<RankEnd>(
-        buffer_config(c, rank, regions, outputs, mask_on_timeout), low_latency, scratch_bytes));
+        buffer_config(c, rank, regions, outputs, mask_on_timeout), low_latency,
+        c.nodes() > 1 ? &internode : nullptr, scratch_bytes));
     names.emplace_back();
     ok(ep4j_buffer_window(ends_.back()->buffer, &names.back()), "naming a window");
   }

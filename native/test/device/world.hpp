@@ -39,9 +39,9 @@ class Arena {
 // One rank, as its thread sees it.
 class RankEnd {
  public:
-  // low_latency is null for a buffer without that mode.
+  // low_latency is null for a buffer without that mode, internode for ranks of one node.
   RankEnd(const ep4j_buffer_config& config, const ep4j_low_latency_config* low_latency,
-          size_t scratch_bytes);
+          const ep4j_internode_config* internode, size_t scratch_bytes);
   // Of a buffer that is made.
   RankEnd(int rank, int device, ep4j_buffer* buffer, size_t scratch_bytes);
   ~RankEnd();

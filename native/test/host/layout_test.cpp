@@ -240,6 +240,7 @@ void layout_tests(Suite& suite) {
                   {"undelivered", layout.undelivered(), 8},
                   {"late", layout.late(), 4 * kMaxRegions},
                   {"standing", layout.standing(), sizeof(StandingRecord)},
+                  {"network", layout.network(), sizeof(NodeTraffic) * kMaxRanks},
                   {"counts", layout.counts(), kHostCountsPerExpert + 4 * 33}},
                  layout.bytes());
   });

@@ -28,6 +28,12 @@ __device__ inline uint32_t all_ranks(const RankView& view) {
   return kAllLanes >> (kWarpLanes - view.num_ranks);
 }
 
+// Those that this rank reaches by loads and stores.
+__device__ inline uint32_t ranks_of_node(const RankView& view) {
+  const int first = view.rank / view.ranks_per_node * view.ranks_per_node;
+  return kAllLanes >> (kWarpLanes - view.ranks_per_node) << first;
+}
+
 class PeerWait {
  public:
   __device__ explicit PeerWait(const RankView& view) : view_(view) {}

@@ -69,6 +69,8 @@ __global__ void __launch_bounds__(kWarpLanes)
         view.at<ReadyMessage>(peer, view.control.ready(params.output, view.rank))};
     ready.record->x_offset = params.message.x_offset;
     ready.record->weights_offset = params.message.weights_offset;
+    ready.record->returns =
+        params.returning == nullptr ? 0 : params.returning[peer / view.ranks_per_node];
     publish_call(view, epoch, words, peer);
     ready.publish(epoch);
   }
@@ -118,7 +120,11 @@ __global__ void __launch_bounds__(kWarpLanes)
       output.x = view.at<char>(peer, ready->x_offset);
       output.weights = view.at<float>(peer, ready->weights_offset);
       output.read = view.at<uint64_t>(peer, view.control.read(found, view.rank));
-      state.traffic[peer].rows_combined += params.sent_rows[peer];
+      output.output = found;
+      output.returns = ready->returns;
+      if (params.sent_rows != nullptr) {
+        state.traffic[peer].rows_combined += params.sent_rows[peer];
+      }
     }
     state.pull.outputs[peer] = output;
   }

@@ -19,7 +19,8 @@ struct PublishParams {
   RankView view;
   CallWords words;  // but for the handle, which the device knows
   const uint64_t* handle_id;
-  ReadyMessage message;  // but for the tag
+  ReadyMessage message;  // but for the tag, and what goes over a network
+  const int32_t* returning;  // [nodes] of the handle; null where all ranks are one node
   int32_t output;
 };
 
@@ -27,7 +28,7 @@ struct OutputsParams {
   RankView view;
   CallWords words;
   const uint64_t* handle_id;
-  const int32_t* sent_rows;  // [n] of the handle
+  const int32_t* sent_rows;  // [n] of the handle; null where the call's rows are counted elsewhere
   int32_t output;            // of this rank, in this call
 };
 

@@ -5,6 +5,9 @@
 //   await rows   warp 0, lane s    arrived
 //   clear        all                           (rows of sources that were lost to a mask)
 //
+// Over several nodes only ranks of the own node write here, some on behalf of sources elsewhere, and a
+// rank's own word is its last. So the words of sources elsewhere are read, and not waited for.
+//
 // Rows that have a place and do not come keep it: of a source that was masked after its counts, that
 // was masked before a cached call, or that sent nothing because some other destination turned it
 // down. They are marked as nobody's and zeroed here, in one block, because it hardly ever happens. A
@@ -32,20 +35,26 @@ __device__ uint32_t await_rows(const ReceiveParams& params) {
   const RegionRecord record = region;
   PeerWait wait(view);
   bool whole = false;
-  WaitSite site = {EP4J_STAGE_ARRIVAL, params.region, record.epoch, record.epoch};
-  WaitOutcome outcome = wait.await(site, record.granted, [&](uint64_t& seen) {
+  auto look = [&](uint64_t& seen) {
     uint64_t word = ptx::load_acquire_system(
         view.own<uint64_t>(view.control.arrived(params.region, source)));
     seen = Arrival::epoch(word);
     whole = Arrival::verdict(word) == EP4J_SENT;
     return seen == record.epoch ? Look::kThere
                                 : (seen < record.epoch ? Look::kNotYet : Look::kOvertaken);
-  });
+  };
+  const uint32_t writers = ranks_of_node(view);
+  WaitSite site = {EP4J_STAGE_ARRIVAL, params.region, record.epoch, record.epoch};
+  WaitOutcome outcome = wait.await(site, record.granted & writers, look);
   if (outcome.gave_up) {
     return 0;
   }
-  const bool arrived = (outcome.arrived >> source & 1) != 0;
-  const bool granted = (record.granted >> source & 1) != 0;
+  bool arrived = (outcome.arrived >> source & 1) != 0;
+  const bool granted = (record.granted & writers) >> source & 1;
+  if ((record.granted & ~writers) >> source & 1) {
+    uint64_t seen = 0;
+    arrived = look(seen) == Look::kThere;
+  }
   const bool late =
       granted && !arrived && may_still_write(view, params.region, record.epoch, source);
   const uint32_t all_late = __ballot_sync(kAllLanes, late);

@@ -15,8 +15,8 @@
 // visible to those lanes; is_last_block carries that to the publisher.
 #include "kernels/normal/dispatch_send.hpp"
 
+#include "device/routing/padding.cuh"
 #include "device/sync/grid_end.cuh"
-#include "kernels/normal/padding.cuh"
 #include "kernels/normal/row_senders.cuh"
 
 namespace ep4j {

@@ -81,6 +81,7 @@ __device__ void publish_counts(const NegotiateParams& params, const Negotiation&
         rows = params.layout.form.rank_major() ? view.state->tokens_per_rank[peer] : rows;
         counts.record->refusal = refusal;
         counts.record->rows = rows;
+        counts.record->node_rows = view.state->tokens_per_node[peer / view.ranks_per_node];
         params.handle.sent_rows[peer] = static_cast<int32_t>(rows);
       }
       __syncwarp();

@@ -2,6 +2,8 @@
 // launch/budget.hpp from sizes alone.
 #pragma once
 
+#include "layout/limits.hpp"
+
 namespace ep4j {
 
 // Shared memory that a wide kernel keeps for tables and barriers beside its stages.
@@ -9,7 +11,6 @@ constexpr int kTableBytes = 4096;
 // A row longer than this moves in pieces, so that any row length fits.
 constexpr int kMaxChunkBytes = 16384;
 constexpr int kMaxStages = 8;
-constexpr int kVectorBytes = 16;
 
 struct SendShape {
   int warps;

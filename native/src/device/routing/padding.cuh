@@ -4,16 +4,20 @@
 #pragma once
 
 #include "device/sync/warp.cuh"
-#include "kernels/normal/dispatch_send.hpp"
+#include "layout/handle_layout.hpp"
+#include "layout/rank_view.hpp"
+#include "layout/region_layout.hpp"
 
 namespace ep4j {
 
+// Params are those of the sending kernel.
+template <class Params>
 class Padding {
  public:
-  __device__ Padding(const SendParams& params, int64_t region_rows, int num_received)
+  __device__ Padding(const Params& params, int64_t region_rows, int num_received)
       : params_(params),
         layout_(params.layout.with_rows(region_rows)),
-        region_(params.view.own<char>(params.region_offset)),
+        region_(params.view.template own<char>(params.region_offset)),
         num_received_(num_received) {}
 
   // All warps of the grid share the rows.
@@ -21,8 +25,9 @@ class Padding {
     if (layout_.rows == 0) {
       return;
     }
-    const int warp = static_cast<int>(blockIdx.x) * params_.shape.warps + warp_index();
-    const int step = static_cast<int>(gridDim.x) * params_.shape.warps;
+    const int warps = static_cast<int>(blockDim.x) / kWarpLanes;
+    const int warp = static_cast<int>(blockIdx.x) * warps + warp_index();
+    const int step = static_cast<int>(gridDim.x) * warps;
     if (!params_.layout.form.rank_major()) {
       fill_groups(warp, step);
     }
@@ -94,7 +99,7 @@ class Padding {
     return reinterpret_cast<T*>(region_ + offset);
   }
 
-  const SendParams& params_;
+  const Params& params_;
   const RegionLayout layout_;
   char* region_;
   int64_t num_received_;

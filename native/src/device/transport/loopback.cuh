@@ -1,0 +1,160 @@
+// A network for ranks that are threads of one process: puts wait in a queue of their rank, and a few
+// warps of the same launch do them, by loads and stores.
+//
+//   asker    any warp: takes a number, waits for its place in the queue, leaves the put there
+//   worker   warp w of W: does the puts whose number is w modulo W, until all askers have finished
+//
+// With a seed a worker chooses among the puts that are ready and lets some wait, so that they arrive
+// in any order, as over a network: data before its own signal, nothing else.
+//
+// Invariant: workers wait for nobody but askers of their own launch, so every put is done. A put is
+// complete when its launch ends.
+#pragma once
+
+#include "device/ptx/memory.cuh"
+#include "device/sync/warp.cuh"
+#include "layout/fabric_layout.hpp"
+#include "layout/rank_view.hpp"
+
+namespace ep4j {
+
+class LoopbackFabric {
+ public:
+  __device__ LoopbackFabric(const RankView& view, FabricState& state, PutSlot* slots)
+      : view_(view), state_(state), slots_(slots), launch_(state.launches + 1) {}
+
+  // Asks for a put, after the warp's stores to its source. All lanes of a warp.
+  __device__ void put(const Put& put) const {
+    __syncwarp();
+    if (lane_index() == 0) {
+      const uint32_t number = atomicAdd(&state_.queued, 1u);
+      PutSlot& slot = slots_[number % kFabricSlots];
+      while (number >= kFabricSlots &&
+             ptx::load_acquire_device(&slot.done) != tag(number - kFabricSlots)) {
+      }
+      slot.put = put;
+      ptx::store_release_device(&slot.ready, tag(number));
+    }
+    __syncwarp();
+  }
+
+  // This warp asks for no more. All lanes, once per asking warp.
+  __device__ void finish_asking() const {
+    __syncwarp();
+    if (lane_index() == 0) {
+      ptx::add_acq_rel_device(&state_.producers_done, 1);
+    }
+  }
+
+  // Does puts until all askers have finished. All lanes of a warp.
+  __device__ void work(uint32_t worker, uint32_t workers, uint32_t askers, uint64_t seed) const {
+    const uint32_t window = seed == 0 ? 1 : kWarpLanes;
+    uint32_t first = worker;  // of the window
+    uint32_t done = 0;        // bit i: put first + i * workers
+    for (uint64_t turn = 0;; turn++) {
+      const uint32_t number = first + lane_index() * workers;
+      const bool ready = lane_index() < window && (done >> lane_index() & 1) == 0 &&
+                         ptx::load_acquire_device(&slots_[number % kFabricSlots].ready) ==
+                             tag(number);
+      const uint32_t choices = __ballot_sync(kAllLanes, ready);
+      if (choices == 0) {
+        if (is_over(first, askers)) {
+          return;
+        }
+        continue;
+      }
+      const int chosen = choose(choices, worker, turn, seed);
+      execute(first + chosen * workers);
+      done |= 1u << chosen;
+      while ((done & 1) != 0) {
+        done >>= 1;
+        first += workers;
+      }
+    }
+  }
+
+  // The launch ends. One thread, after every warp of the grid.
+  __device__ void end_launch() const {
+    state_.launches = launch_;
+    state_.queued = 0;
+    state_.producers_done = 0;
+  }
+
+ private:
+  static constexpr int kVectors = 8;  // per lane in flight
+
+  __device__ uint64_t tag(uint32_t number) const { return launch_ << 32 | (number + 1); }
+
+  // Whether no put of the window will ever be asked for. All lanes.
+  __device__ bool is_over(uint32_t first, uint32_t askers) const {
+    bool over = false;
+    if (lane_index() == 0) {
+      over = ptx::add_acq_rel_device(&state_.producers_done, 0) == askers &&
+             first >= atomicAdd(&state_.queued, 0u);
+    }
+    return __any_sync(kAllLanes, over);
+  }
+
+  // One of the puts that are ready, by the seed and the launch: any of them, now and then only after
+  // a while.
+  __device__ int choose(uint32_t choices, uint32_t worker, uint64_t turn, uint64_t seed) const {
+    if (seed == 0) {
+      return 0;
+    }
+    uint64_t draw = (seed + worker + (launch_ << 32)) * 0x9E3779B97F4A7C15u + turn;
+    draw = (draw ^ draw >> 30) * 0xBF58476D1CE4E5B9u;
+    draw ^= draw >> 27;
+    if (draw % 8 == 0) {
+      const uint64_t begin = ptx::global_nanos();
+      while (ptx::global_nanos() - begin < draw / 8 % 20'000) {
+      }
+      __syncwarp();
+    }
+    const uint32_t skipped = static_cast<uint32_t>(draw >> 32) % __popc(choices);
+    for (uint32_t i = 0; i < skipped; i++) {
+      choices &= choices - 1;
+    }
+    return __ffs(static_cast<int>(choices)) - 1;
+  }
+
+  __device__ void execute(uint32_t number) const {
+    PutSlot& slot = slots_[number % kFabricSlots];
+    const Put put = slot.put;
+    copy(view_.own<char>(put.source), view_.at<char>(put.peer, put.target), put.bytes);
+    __syncwarp();
+    if (lane_index() == 0) {
+      ptx::store_release_system(view_.at<uint64_t>(put.peer, put.signal), put.value);
+      ptx::store_release_device(&slot.done, tag(number));
+    }
+    __syncwarp();
+  }
+
+  __device__ static void copy(const char* from, char* to, int bytes) {
+    constexpr int kStep = kWarpLanes * kVectorBytes;
+    const int own = lane_index() * kVectorBytes;
+    for (int first = 0; first < bytes; first += kVectors * kStep) {
+      uint4 vectors[kVectors];
+#pragma unroll
+      for (int i = 0; i < kVectors; i++) {
+        const int place = first + i * kStep + own;
+        if (place < bytes) {
+          vectors[i] = *reinterpret_cast<const uint4*>(from + place);
+        }
+      }
+#pragma unroll
+      for (int i = 0; i < kVectors; i++) {
+        const int place = first + i * kStep + own;
+        if (place < bytes) {
+          *reinterpret_cast<uint4*>(to + place) = vectors[i];
+        }
+      }
+    }
+  }
+
+  const RankView& view_;
+  FabricState& state_;
+  PutSlot* slots_;
+  const uint64_t launch_;
+};
+
+}  // namespace ep4j

@@ -1,0 +1,68 @@
+#include "runtime/internode.hpp"
+
+#include "kernels/internode/combine.hpp"
+#include "kernels/internode/dispatch.hpp"
+
+namespace ep4j {
+
+const ep4j_internode_config& checked(const ep4j_internode_config& config,
+                                     const ep4j_buffer_config& buffer) {
+  require(config.ranks_per_node >= 1 && config.ranks_per_node < buffer.num_ranks &&
+              buffer.num_ranks % config.ranks_per_node == 0,
+          "ranks_per_node must be a divisor of num_ranks ", buffer.num_ranks, ", less than it: ",
+          config.ranks_per_node);
+  require(config.staging_rows >= 0 && config.staging_rows <= buffer.max_tokens,
+          "staging_rows must be from 0 to max_tokens ", buffer.max_tokens, ": ",
+          config.staging_rows);
+  require(config.max_scale_words >= 0, "max_scale_words must not be negative: ",
+          config.max_scale_words);
+  require(buffer.max_tokens < MessageTag::kMostMessages, "max_tokens over several nodes must be below ",
+          MessageTag::kMostMessages, ": ", buffer.max_tokens);
+  require(config.ranks_on_device >= 1 && config.ranks_on_device <= buffer.num_ranks,
+          "ranks_on_device must be from 1 to num_ranks ", buffer.num_ranks, ": ",
+          config.ranks_on_device);
+  return config;
+}
+
+InternodeLayout internode_layout(const ep4j_internode_config* config,
+                                 const ep4j_buffer_config& buffer) {
+  if (config == nullptr) {
+    return {{buffer.num_ranks, buffer.num_ranks}, 0, 0, 0, 0, 0};
+  }
+  const int staging = config->staging_rows > 0 ? config->staging_rows : buffer.max_tokens;
+  return {{buffer.num_ranks, config->ranks_per_node},
+          buffer.max_tokens,
+          staging,
+          buffer.max_row_bytes,
+          config->max_scale_words,
+          buffer.num_outputs};
+}
+
+InternodeStateLayout internode_state_layout(const InternodeLayout& layout,
+                                            const ep4j_buffer_config& buffer) {
+  return {{layout.topology, layout.max_tokens, buffer.max_topk}, buffer.max_handles};
+}
+
+Internode::Internode(const ep4j_internode_config& given, const ep4j_buffer_config& buffer,
+                     const DeviceLimits& limits)
+    : config(checked(given, buffer)),
+      layout(internode_layout(&given, buffer)),
+      state_layout(internode_state_layout(layout, buffer)),
+      blocks(layout.topology, limits.num_sms, given.ranks_on_device),
+      memory(static_cast<size_t>(state_layout.bytes())) {
+  require(blocks.least <= blocks.most, "ranks_on_device must leave each rank ", blocks.least,
+          " of the device's ", limits.num_sms, " multiprocessors: ", config.ranks_on_device);
+  check(load_node_dispatch(), "loading the dispatch across nodes");
+  check(load_node_combine(), "loading the combine across nodes");
+  check(cudaMemset(memory.get(), 0, static_cast<size_t>(state_layout.bytes())),
+        "clearing the state of several nodes");
+}
+
+int Internode::num_blocks(int num_sms, int default_sms) const {
+  require(blocks.allows(num_sms), "num_sms of a call across nodes must be from ", blocks.least,
+          " to ", blocks.most, ", so that the blocks of all ", config.ranks_on_device,
+          " ranks on the device, which wait for each other, are resident at once: ", num_sms);
+  return blocks.of(num_sms, default_sms);
+}
+
+}  // namespace ep4j

@@ -1,0 +1,42 @@
+// The part of a buffer that is for other nodes, as its host remembers it.
+#pragma once
+
+#include "launch/internode_budget.hpp"
+#include "layout/internode_state.hpp"
+#include "runtime/device.hpp"
+#include "runtime/memory.hpp"
+
+namespace ep4j {
+
+// Refuses a configuration that breaks a rule; the buffer's own is checked.
+const ep4j_internode_config& checked(const ep4j_internode_config& config,
+                                     const ep4j_buffer_config& buffer);
+
+// Where everything lies; empty without a configuration.
+InternodeLayout internode_layout(const ep4j_internode_config* config,
+                                 const ep4j_buffer_config& buffer);
+InternodeStateLayout internode_state_layout(const InternodeLayout& layout,
+                                            const ep4j_buffer_config& buffer);
+
+struct Internode {
+  Internode(const ep4j_internode_config& config, const ep4j_buffer_config& buffer,
+            const DeviceLimits& limits);
+
+  const ep4j_internode_config config;
+  const InternodeLayout layout;
+  const InternodeStateLayout state_layout;
+  const InternodeBlocks blocks;
+  DeviceMemory memory;
+
+  InternodeState* state() const {
+    return reinterpret_cast<InternodeState*>(memory.get() + state_layout.state());
+  }
+  NodeHandleView handle(int index) const {
+    return {state_layout.handle_layout, memory.get() + state_layout.handle(index)};
+  }
+
+  // Blocks of a call that asks for so many multiprocessors.
+  int num_blocks(int num_sms, int default_sms) const;
+};
+
+}  // namespace ep4j

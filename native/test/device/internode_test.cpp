@@ -1,0 +1,177 @@
+// Several nodes, simulated on one device: normal mode in all forms against the oracle of two levels,
+// over a network that lets rows overtake each other.
+#include "suites.hpp"
+
+namespace ep4j::test {
+namespace {
+
+struct Nodes {
+  int nodes;
+  int ranks_per_node;
+};
+
+constexpr Nodes kTopologies[] = {{2, 2}, {2, 4}, {4, 2}, {3, 2}, {2, 1}, {4, 1}};
+
+Case across(const Nodes& nodes) {
+  Case c;
+  c.ranks = nodes.nodes * nodes.ranks_per_node;
+  c.ranks_per_node = nodes.ranks_per_node;
+  c.experts = 2 * c.ranks;
+  c.topk = 3;
+  c.hidden = 8;
+  for (int rank = 0; rank < c.ranks; rank++) {
+    c.tokens.push_back(rank % 3 == 1 ? 0 : 3 + 2 * rank);
+  }
+  return c;
+}
+
+// A round-trip case over a network: two of three let rows overtake each other, and hold back rows
+// that find no place at the other end.
+Case over_network(Case c, uint64_t seed) {
+  c.fabric_seed = seed % 3 == 0 ? 0 : seed + 1;
+  c.staging_rows = static_cast<int>(seed % 3 == 2 ? 1 + seed % 5 : 0);
+  return c;
+}
+
+Case awkward_across(const Nodes& nodes, uint64_t seed) {
+  Case c = awkward(seed, nodes.nodes * nodes.ranks_per_node);
+  c.ranks_per_node = nodes.ranks_per_node;
+  if (seed % 5 == 0) {  // a whole node has no tokens
+    for (int rank = 0; rank < c.ranks_per_node; rank++) {
+      c.tokens[static_cast<size_t>(rank)] = 0;
+    }
+  }
+  return over_network(c, seed);
+}
+
+void forms(Suite& suite) {
+  uint64_t seed = 0;
+  for (const Nodes& nodes : kTopologies) {
+    for (const Case& c : variants_of(across(nodes))) {
+      run_round_trips(suite, over_network(c, ++seed), {EP4J_COPY_AUTO});
+    }
+  }
+}
+
+void sizes(Suite& suite, uint64_t seeds) {
+  for (uint64_t seed = 1; seed <= seeds; seed++) {
+    const Nodes& nodes = kTopologies[seed % std::size(kTopologies)];
+    run_round_trips(suite, awkward_across(nodes, 1000 + seed), {EP4J_COPY_AUTO});
+  }
+  Case widest = across({8, 2});  // the most choices, many nodes
+  widest.experts = 64;
+  widest.topk = 32;
+  widest.num_sms = 2;
+  widest.tokens.assign(16, 6);
+  run_round_trips(suite, over_network(widest, 1), {EP4J_COPY_AUTO});
+  widest.order = EP4J_EXPERT_MAJOR;
+  run_round_trips(suite, over_network(widest, 2), {EP4J_COPY_AUTO});
+}
+
+// Every launch draws another order.
+void short_rounds(Suite& suite, int rounds) {
+  for (const Nodes& nodes : {Nodes{2, 2}, Nodes{2, 4}, Nodes{4, 2}, Nodes{3, 2}}) {
+    Case c = across(nodes);
+    c.hidden = 512;
+    c.tokens.assign(static_cast<size_t>(c.ranks), 24);
+    c.tokens[0] = 7;
+    c.staging_rows = 4;
+    c.fabric_seed = 77;
+    suite.run(join("soak: ", rounds, " short rounds with delays, ", c.describe()),
+              [=] { soak(c, rounds); });
+  }
+}
+
+void graphs(Suite& suite) {
+  for (int order : {EP4J_RANK_MAJOR, EP4J_EXPERT_MAJOR}) {
+    Case c = across({2, 2});
+    c.hidden = 264;
+    c.tokens = {19, 8, 0, 30};
+    c.order = order;
+    c.bounded = true;
+    c.staging_rows = 5;
+    c.fabric_seed = 3;
+    suite.run("graph: 40 replays with changed routing, " + c.describe(), [=] { replay(c, 40); });
+  }
+}
+
+void faults(Suite& suite) {
+  Case c = across({2, 2});
+  c.hidden = 64;
+  c.tokens = {5, 9, 7, 4};
+  suite.run("fault: a silent rank of another node is named", [=] { silent_rank(c); });
+  for (bool bounded : {false, true}) {
+    suite.run(join("fault: one row over capacity, bounded ", bounded),
+              [=] { overflow(c, bounded); });
+  }
+  suite.run("fault: an index out of range is refused on all nodes",
+            [=] { refused(c, c.experts, EP4J_ROUTING_OUT_OF_RANGE); });
+  Case single = across({3, 1});
+  single.hidden = 64;
+  single.tokens = {5, 9, 7};
+  for (bool by_host : {true, false}) {
+    suite.run(join("fault: ranks go on without a node that was masked, by host ", by_host),
+              [=] { masked(single, by_host); });
+  }
+}
+
+// Rules that the host can see.
+void refusals(Suite& suite) {
+  suite.run("refusals: what does not fit several nodes is refused by name", [] {
+    ep4j_buffer_config config = {};
+    config.struct_size = sizeof config;
+    config.num_ranks = 6;
+    config.num_experts = 6;
+    config.max_tokens = 10;
+    config.max_topk = 1;
+    config.max_row_bytes = 16;
+    config.num_regions = 1;
+    config.num_outputs = 1;
+    config.max_handles = 1;
+    ep4j_internode_config good = {};
+    good.struct_size = sizeof good;
+    good.ranks_per_node = 2;
+    good.ranks_on_device = 1;
+    auto refuse = [&](auto change, const char* word) {
+      ep4j_internode_config internode = good;
+      change(internode);
+      int64_t window = 0;
+      int64_t own = 0;
+      expect(ep4j_internode_bytes(&config, &internode, &window, &own) == EP4J_INVALID_ARGUMENT,
+             "accepted: ", word);
+      expect(std::string(ep4j_last_error()).find(word) != std::string::npos, "the text '",
+             ep4j_last_error(), "' does not name ", word);
+    };
+    int64_t window = 0;
+    int64_t own = 0;
+    ok(ep4j_internode_bytes(&config, &good, &window, &own), "sizing");
+    expect(window > 0 && own > 0, "bytes ", window, ", ", own);
+    refuse([](auto& c) { c.ranks_per_node = 4; }, "ranks_per_node");
+    refuse([](auto& c) { c.ranks_per_node = 6; }, "ranks_per_node");
+    refuse([](auto& c) { c.staging_rows = 11; }, "staging_rows");
+    refuse([](auto& c) { c.ranks_on_device = 7; }, "ranks_on_device");
+    refuse([](auto& c) { c.max_scale_words = -1; }, "max_scale_words");
+  });
+}
+
+}  // namespace
+
+void internode_tests(Suite& suite, const std::string& part, int count) {
+  auto wants = [&](const char* name) { return part.empty() || part == name; };
+  if (wants("faults")) {
+    refusals(suite);
+    faults(suite);
+    graphs(suite);
+  }
+  if (wants("forms")) {
+    forms(suite);
+  }
+  if (wants("sizes")) {
+    sizes(suite, static_cast<uint64_t>(count > 0 ? count : 60));
+  }
+  if (wants("soak")) {
+    short_rounds(suite, count > 0 ? count : 300);
+  }
+}
+
+}  // namespace ep4j::test
