@@ -1,0 +1,19 @@
+// Number conversions of a host.
+#pragma once
+
+#include <cstdint>
+
+#include "device/numeric/bf16.hpp"
+#include "device/numeric/e4m3.hpp"
+
+namespace ep4j::ptx {
+
+inline uint32_t e4m3_pair(float low, float high) {
+  return e4m3_from_float(low) | e4m3_from_float(high) << 8;
+}
+
+inline uint32_t bf16_pair(float low, float high) {
+  return bf16_from_float(low) | bf16_from_float(high) << 16;
+}
+
+}  // namespace ep4j::ptx
