@@ -173,6 +173,25 @@ void bench_group(Report& report, int ranks, int sms, bool fp8, int order, bool e
   group.verify();
 }
 
+// Four ranks as one node, as two and as four, on as many multiprocessors: what a network that is
+// copies of the same device costs, and with it each row's ways over it.
+void bench_internode(Report& report) {
+  for (int ranks_per_node : {4, 2, 1}) {
+    for (bool fp8 : {false, true}) {
+      Case c = bench_case(4, 24, fp8, EP4J_RANK_MAJOR);
+      c.ranks_per_node = ranks_per_node == 4 ? 0 : ranks_per_node;
+      const std::string what = join(fp8 ? "FP8" : "BF16", ", ", c.nodes(), " nodes");
+      Group group(c);
+      group.verify();
+      bench_dispatch(report, group, what.c_str(), !fp8);
+      if (!fp8) {
+        bench_combine(report, group, what.c_str(), false);
+      }
+      group.verify();
+    }
+  }
+}
+
 }  // namespace
 }  // namespace ep4j::test
 
@@ -180,8 +199,11 @@ int main(int argc, char** argv) {
   using namespace ep4j::test;
   const bool only_profile = argc == 2 && std::strcmp(argv[1], "profile") == 0;
   const bool low_latency = argc == 4 && std::strcmp(argv[3], "low-latency") == 0;
-  if (argc != 3 && !low_latency && !only_profile) {
-    std::printf("usage: %s RESULT.json COMMIT [low-latency] | %s profile\n", argv[0], argv[0]);
+  const bool internode = argc == 4 && std::strcmp(argv[3], "internode") == 0;
+  if (argc != 3 && !low_latency && !internode && !only_profile) {
+    std::printf("usage: %s RESULT.json COMMIT [low-latency|internode] | %s profile
+", argv[0],
+                argv[0]);
     return 2;
   }
   try {
@@ -194,6 +216,11 @@ int main(int argc, char** argv) {
       return 0;
     }
     Report report;
+    if (internode) {
+      bench_internode(report);
+      report.write(argv[1], argv[2]);
+      return 0;
+    }
     for (int sms : {16, 24, 48, 96}) {
       bench_row_copy(report, 2 * kBenchHidden, sms);
       bench_row_copy(report, kBenchHidden, sms);

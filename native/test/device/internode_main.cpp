@@ -9,7 +9,7 @@ void internode_tests(Suite& suite, const std::string& part, int count);
 }
 
 // No argument: everything. "faults", "forms", "sizes N", "soak N": a part of it, with N seeds or
-// rounds.
+// rounds; "quick": a few cases.
 int main(int argc, char** argv) {
   using namespace ep4j::test;
   if (!print_device()) {

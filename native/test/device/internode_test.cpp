@@ -53,6 +53,19 @@ void forms(Suite& suite) {
   }
 }
 
+// As few cases as have every role at work: for a simulated device.
+void quick(Suite& suite) {
+  uint64_t seed = 1;
+  for (const Nodes& nodes : {Nodes{2, 2}, Nodes{3, 1}}) {
+    Case c = across(nodes);
+    run_round_trips(suite, over_network(c, ++seed), {EP4J_COPY_AUTO});
+    c.order = EP4J_EXPERT_MAJOR;
+    c.biases = 2;
+    c.bounded = true;
+    run_round_trips(suite, over_network(c, ++seed), {EP4J_COPY_AUTO});
+  }
+}
+
 void sizes(Suite& suite, uint64_t seeds) {
   for (uint64_t seed = 1; seed <= seeds; seed++) {
     const Nodes& nodes = kTopologies[seed % std::size(kTopologies)];
@@ -162,6 +175,10 @@ void internode_tests(Suite& suite, const std::string& part, int count) {
     refusals(suite);
     faults(suite);
     graphs(suite);
+  }
+  if (part == "quick") {
+    refusals(suite);
+    quick(suite);
   }
   if (wants("forms")) {
     forms(suite);

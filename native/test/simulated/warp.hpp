@@ -16,6 +16,9 @@
 #include <cuda_runtime_api.h>
 
 #undef __shared__
+#undef __launch_bounds__
+#undef __grid_constant__
+#undef __noinline__
 #define __shared__ static thread_local
 #define __launch_bounds__(...)
 #define __grid_constant__

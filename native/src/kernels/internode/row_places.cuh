@@ -31,7 +31,7 @@ struct TokenFacts {
 // Copies bytes to the places of some lanes, at an offset there. All lanes of a warp.
 __device__ inline void spread(const char* source, int bytes, char* place, int64_t offset,
                               uint32_t lanes) {
-  constexpr int kVectors = 4;  // per lane in flight
+  constexpr int kVectors = 7;  // per lane in flight; rows of 7,168 BF16 values need four rounds
   constexpr int kStep = kWarpLanes * kVectorBytes;
   const int own = lane_index() * kVectorBytes;
   const uint64_t target = reinterpret_cast<uint64_t>(place) + static_cast<uint64_t>(offset);

@@ -10,8 +10,6 @@
 
 namespace ep4j {
 
-constexpr int kVectorBytes = 16;
-
 // In a block's shared memory: slots of the current token and the one before, by choice.
 template <bool kHasNetwork>
 class NetworkMessages {
