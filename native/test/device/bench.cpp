@@ -201,8 +201,7 @@ int main(int argc, char** argv) {
   const bool low_latency = argc == 4 && std::strcmp(argv[3], "low-latency") == 0;
   const bool internode = argc == 4 && std::strcmp(argv[3], "internode") == 0;
   if (argc != 3 && !low_latency && !internode && !only_profile) {
-    std::printf("usage: %s RESULT.json COMMIT [low-latency|internode] | %s profile
-", argv[0],
+    std::printf("usage: %s RESULT.json COMMIT [low-latency|internode] | %s profile\n", argv[0],
                 argv[0]);
     return 2;
   }

@@ -148,7 +148,7 @@ void internode_layout_tests(Suite& suite) {
   });
   suite.run("blocks of a call across nodes are all resident, and enough", [] { budget(); });
   suite.run("a window has room for other nodes before its regions", [] {
-    WindowLayout layout = {{3, 5, 2, 4}, 1000, 500, 0, 300, 777};
+    WindowLayout layout = {{3, 5, 2, 4}, 1000, 500, 0, 300, false, 777};
     expect(layout.internode() == layout.low_latency() + lines(300), "behind low latency");
     expect(layout.region(0) == layout.internode() + lines(777), "before the regions");
   });
