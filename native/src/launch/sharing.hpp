@@ -22,6 +22,8 @@ struct DeviceUse {
   int other_ranks = 0;        // of their groups, in other processes
   int waiting_blocks = 0;     // that fit on the device: a buffer's normal calls have one at a time
   int low_latency_ranks = 0;  // of both, those with low-latency mode
+  int kept_blocks = 0;        // of low-latency calls in graphs of this process, all together
+  int num_sms = 0;            // of the device
 };
 
 constexpr int kStreamsPerBuffer = 2;  // of its calls, and beside them
@@ -51,6 +53,13 @@ inline std::string sharing_refusal(int device, const ContextSettings& settings,
   if (all > use.waiting_blocks) {
     return where + " must hold one waiting block for each rank's buffer on it: it holds " +
            std::to_string(use.waiting_blocks) + ", and there are " + std::to_string(all);
+  }
+  const int waiting = all - use.low_latency_ranks;
+  if (use.kept_blocks > 0 && use.kept_blocks + waiting > use.num_sms) {
+    return where + " must hold the blocks of low-latency calls in graphs beside one waiting block " +
+           "for each buffer without that mode: of its " + std::to_string(use.num_sms) +
+           " multiprocessors graphs have " + std::to_string(use.kept_blocks) + ", and there are " +
+           std::to_string(waiting) + " such buffers";
   }
   if (use.buffers < 2) {
     return "";

@@ -216,6 +216,7 @@ void Buffer::require_room(const ep4j_window_name* names) const {
   DeviceUse use = presence_->use();
   check(count_negotiating_blocks(local_experts_, &use.waiting_blocks), "counting waiting blocks");
   use.waiting_blocks *= limits_.num_sms;
+  use.num_sms = limits_.num_sms;
   const std::string refusal =
       sharing_refusal(config_.device, context_settings(config_.device), use);
   require(refusal.empty(), refusal);

@@ -48,6 +48,7 @@ DeviceUse Presence::use() const {
     }
     use.buffers++;
     use.low_latency_ranks += buffer->low_latency_ ? 1 : 0;
+    use.kept_blocks += buffer->kept_blocks_;
     if (groups.insert(buffer->group_).second) {
       use.other_ranks += buffer->other_ranks_;
       use.low_latency_ranks += buffer->low_latency_ ? buffer->other_ranks_ : 0;

@@ -23,7 +23,7 @@ class Presence {
   // A graph has kept so many blocks of a low-latency call, and will launch them whenever it likes.
   void keep(int blocks);
 
-  // Everybody on the device; waiting_blocks is left to the caller.
+  // Everybody on the device; waiting_blocks and num_sms are left to the caller.
   DeviceUse use() const;
 
   // Blocks that a low-latency call of this buffer may have.

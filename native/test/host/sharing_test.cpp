@@ -58,6 +58,12 @@ void sharing_tests(Suite& suite) {
     expect(share(3, 0, 3, {132, 0}) == 0, "nothing is left");
     expect(share(2, 0, 2, {100}) == 32, "beside a graph: ", share(2, 0, 2, {100}));
   });
+  suite.run("sharing: graphs leave room for buffers that wait", [] {
+    expect(sharing_refusal(0, {32, true, false}, {2, 0, 1000, 2, 132, 132}).empty(), "2 of 2");
+    expect(sharing_refusal(0, {32, true, false}, {4, 0, 1000, 2, 130, 132}).empty(), "130 and 2");
+    expect_refusal({32, true, false}, {4, 0, 1000, 2, 131, 132}, "graphs have 131", "2 such");
+    expect(sharing_refusal(0, {32, true, false}, {4, 0, 1000, 2, 0, 2}).empty(), "no graph");
+  });
 }
 
 }  // namespace ep4j::test
