@@ -10,7 +10,9 @@
  * ep4j_nvshmem_start, ep4j_nvshmem_buffer_create, ep4j_buffer_destroy without abandon_window, and
  * ep4j_nvshmem_stop without abandon. The caller first makes sure, by means of its own, that every
  * rank comes. Those that release are given up at a deadline: what they would have freed is left
- * allocated, and no call of NVSHMEM is made in this process any more. One thread at a time.
+ * allocated, and no call of NVSHMEM is made in this process any more; a barrier of NVSHMEM may then
+ * wait on the device for good, so that whatever waits for the device as a whole would, too. One
+ * thread at a time.
  */
 #ifndef EP4J_NVSHMEM_H_
 #define EP4J_NVSHMEM_H_

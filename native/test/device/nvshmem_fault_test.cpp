@@ -132,7 +132,8 @@ void killed_rank(PeGroup& group, bool known) {
   end.expect_no_fault();
   const auto begin = Clock::now();
   world.close(known);
-  expect(seconds_since(begin) < 8, "closing took ", seconds_since(begin), " s");
+  const double took = seconds_since(begin);
+  expect(took < 8, "closing took ", took, " s");
   expect(look().abandoned == 1 && look().abandoned_bytes > 0, "the heap must be abandoned");
   ep4j_buffer* buffer = nullptr;
   const ep4j_buffer_config other = buffer_config(c, end.rank, 2, 2, false);

@@ -1,6 +1,7 @@
-// ep4j_nvshmem_tests RANKS [forms SEEDS | soak ROUNDS | faults | bench FILE COMMIT]: RANKS
-// processes on one device. Without more: forms, faults and a soak. With several processes on a
-// device start NVIDIA MPS first, or every exchange takes milliseconds.
+// ep4j_nvshmem_tests RANKS [forms SEEDS | soak ROUNDS | faults | death | bench FILE COMMIT]: RANKS
+// processes on one device. Without more: forms, faults and a soak. "death": only the faults that end
+// processes. With several processes on a device start NVIDIA MPS first, or every exchange takes
+// milliseconds.
 #include <cstdlib>
 #include <cstring>
 
@@ -12,7 +13,8 @@ using namespace ep4j::test;
 
 int usage() {
   std::printf(
-      "ep4j_nvshmem_tests RANKS [forms SEEDS | soak ROUNDS | faults | bench FILE COMMIT]\n");
+      "ep4j_nvshmem_tests RANKS [forms SEEDS | soak ROUNDS | faults | death | bench FILE "
+      "COMMIT]\n");
   return 2;
 }
 
@@ -47,7 +49,9 @@ int run_death(PeGroup& group, bool known) {
   PeSuite suite(group);
   nvshmem_death_test(suite, group, known);
   ok(ep4j_nvshmem_stop(1), "abandoning NVSHMEM");
-  return suite.finish();
+  const int code = suite.finish();
+  std::fflush(stdout);
+  return code;
 }
 
 }  // namespace
@@ -60,11 +64,14 @@ int main(int argc, char** argv) {
     return usage();
   }
   constexpr int kSeconds = 600;
-  int failed =
-      PeGroup::launch(ranks, kSeconds, [&](PeGroup& group) { return run_all(group, argc, argv); });
-  if (ranks > 1 && (what.empty() || what == "faults")) {
+  int failed = 0;
+  if (what != "death") {
+    failed = PeGroup::launch(ranks, kSeconds,
+                             [&](PeGroup& group) { return run_all(group, argc, argv); });
+  }
+  if (ranks > 1 && (what.empty() || what == "faults" || what == "death")) {
     for (bool known : {true, false}) {
-      failed += PeGroup::launch(ranks, 60, [&](PeGroup& group) { return run_death(group, known); });
+      failed += PeGroup::launch(ranks, 40, [&](PeGroup& group) { return run_death(group, known); });
     }
   }
   std::printf("%d PEs failed\n", failed);

@@ -54,6 +54,9 @@ void PeWorld::close(bool abandon_window) {
   ok(ep4j_buffer_disconnect(end_->buffer), "disconnecting");
   ok(ep4j_buffer_destroy(end_->buffer, abandon_window), "destroying");
   end_->buffer = nullptr;
+  if (!abandon_window) {
+    end_.release();  // see the header
+  }
 }
 
 }  // namespace ep4j::test

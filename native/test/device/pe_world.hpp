@@ -24,7 +24,9 @@ class PeWorld {
 
   RankEnd& end() { return *end_; }
 
-  // Ends this rank's buffer alone: disconnects, and frees its window with the others, or leaves it.
+  // Ends this rank's buffer after another rank has died: leaves its window, or tries to free it, in
+  // vain. After the latter a barrier of NVSHMEM waits on the device for good, and so would whoever
+  // frees memory: the rank's stream and scratch are left as they are.
   void close(bool abandon_window);
 
  private:
