@@ -146,6 +146,8 @@ ep4j_status ep4j_buffer_destroy(ep4j_buffer* buffer, int32_t abandon_window) {
     if (abandon_window != 0) {
       buffer->end.abandon_window();
     }
+    // The window last: if freeing it is given up, whoever waits for the device waits for good.
+    const std::unique_ptr<ep4j::Transport::Window> window = buffer->end.take_window();
     delete buffer;
     return EP4J_OK;
   });

@@ -90,6 +90,9 @@ class Buffer {
   uint32_t reached() const;  // bit r: rank r's window is addressed by loads and stores
   void abandon_window() { window_->abandon(); }
 
+  // For the window to be freed when all else of the buffer is.
+  std::unique_ptr<Transport::Window> take_window() { return std::move(window_); }
+
   void layout(const ep4j_layout_call& call, cudaStream_t stream);
   bool layout_verdict(uint64_t ticket, ep4j_layout_verdict& verdict) const;
   void dispatch(const ep4j_dispatch_call& call, ep4j_dispatch_result& result, cudaStream_t stream);
