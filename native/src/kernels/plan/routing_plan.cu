@@ -8,18 +8,21 @@
 //   kernel       block               does
 //   rank_plan    0 .. n-1            ordinals and rows for one rank
 //                n ..                choices of kExpertsPerBlock experts each
-//                last, if asked for  tokens that go anywhere
+//                next, if asked for  tokens that go anywhere
 //   expert_plan  0 .. num_experts-1  ordinals and rows for one expert; all keep the routing
+//   both         last                the rules of a routing
 //
 // Choices are read in the order of memory, 32 by a warp at once, because tokens of K choices read
 // one by a thread would touch K lines of the cache per load: ballots tell each lane about the
 // choices of its own token.
 //
-// The rules of a routing are checked token by token: chunk c by block c modulo the number of
-// checking blocks, which each leave the first bad choice they found. A routing with one is refused
-// before anybody looks at its ordinals. For a layout call, which nothing follows, the last block
-// tells the host.
+// The rules of a routing are checked token by token: chunk c by checking block c modulo their
+// number, which each leave the first bad choice they found. They have nothing else to do, because
+// the call waits for the slowest block. A routing with a bad choice is refused before anybody looks
+// at its ordinals. For a layout call, which nothing follows, the block that ends last tells the host.
 #include "kernels/plan/routing_plan.hpp"
+
+#include <algorithm>
 
 #include "device/load_kernels.cuh"
 #include "device/ptx/memory.cuh"
@@ -33,6 +36,7 @@ namespace {
 constexpr int kPlanThreads = 1024;
 constexpr int kPlanWarps = kPlanThreads / kWarpLanes;
 constexpr int kExpertsPerBlock = 8;
+constexpr int kChunks = 2;  // of kPlanThreads tokens, whose choices are loaded at once
 
 struct SharedStorage {
   int warp_hits[2][kPlanWarps];
@@ -94,105 +98,118 @@ __device__ uint64_t find_bad_choice(const PlanParams& params, int token) {
   return BadChoice::kNone;
 }
 
-// Checks this block's share of the chunks. All threads of the block.
+// Checks one checker's share of the tokens. All threads of the block.
 template <class Index>
-__device__ void check_choices(const PlanParams& params, SharedStorage& shared) {
-  const int checkers = min(static_cast<int>(gridDim.x), kMaxRanks);
-  const int block = static_cast<int>(blockIdx.x);
-  if (params.refusals == nullptr || block >= checkers) {
-    return;
-  }
+__device__ void check_choices(const PlanParams& params, SharedStorage& shared, int checker) {
   const int thread = static_cast<int>(threadIdx.x);
-  // From the last block down: the first ones have the ordinals to do.
-  for (int token = (checkers - 1 - block) * kPlanThreads + thread; token < params.num_tokens;
-       token += checkers * kPlanThreads) {
+  if (thread == 0) {
+    shared.first_bad = BadChoice::kNone;
+  }
+  __syncthreads();
+  for (int token = checker * kPlanThreads + thread; token < params.num_tokens;
+       token += params.checkers * kPlanThreads) {
     uint64_t bad = find_bad_choice<Index>(params, token);
     if (bad != BadChoice::kNone) {
       atomicMin(&shared.first_bad, static_cast<unsigned long long>(bad));
     }
   }
-}
-
-__device__ void begin_check(SharedStorage& shared) {
-  if (threadIdx.x == 0) {
-    shared.first_bad = BadChoice::kNone;
-  }
-  if (threadIdx.x < kExpertsPerBlock) {
-    shared.expert_counts[threadIdx.x] = 0;
-  }
   __syncthreads();
-}
-
-// Leaves what was found; blocks that do not exist have found nothing.
-__device__ void end_check(const PlanParams& params, const SharedStorage& shared) {
-  __syncthreads();
-  if (params.refusals == nullptr) {
-    return;
+  if (thread == 0) {
+    params.refusals[checker] = shared.first_bad;
   }
-  if (threadIdx.x == 0 && blockIdx.x < kMaxRanks) {
-    params.refusals[blockIdx.x] = shared.first_bad;
-  }
-  if (blockIdx.x == 0 && threadIdx.x >= gridDim.x && threadIdx.x < kMaxRanks) {
-    params.refusals[threadIdx.x] = BadChoice::kNone;
+  // Checkers that do not exist have found nothing.
+  if (checker == 0 && thread >= params.checkers && thread < kMaxRanks) {
+    params.refusals[thread] = BadChoice::kNone;
   }
 }
 
-// Which choices of this lane's token are experts from begin to end, bit k for choice k. The warp's
-// tokens are first_token and the 31 after it. All lanes.
+// Choices of a warp's 32 tokens in each of some chunks.
+struct FoundChoices {
+  uint32_t of_token[kChunks];  // this lane's token of each chunk: bit k for choice k
+};
+
+// Which choices are experts from begin to end. The chunks are first_token's and those after it. All
+// threads of the block.
 template <class Index>
-__device__ uint32_t find_choices(const PlanParams& params, int first_token, int begin, int end) {
-  constexpr int kBatch = 8;  // loads in flight
+__device__ FoundChoices find_choices(const PlanParams& params, int first_token, int begin,
+                                     int end) {
+  constexpr int kBatch = 8;  // loads in flight, for each chunk
   const Index* choices = static_cast<const Index*>(params.topk_idx);
   const int lane = lane_index();
   const int num_topk = params.num_topk;
-  const int64_t first = int64_t{first_token} * num_topk + lane;
+  const int64_t first = int64_t{first_token + warp_index() * kWarpLanes} * num_topk + lane;
+  const int64_t chunk = int64_t{kPlanThreads} * num_topk;
   const int64_t total = int64_t{params.num_tokens} * num_topk;
-  uint32_t word = 0;  // lane j: of choices 32 j to 32 j + 31
+  uint32_t words[kChunks] = {};  // lane j: of choices 32 j to 32 j + 31
   for (int batch = 0; batch < num_topk; batch += kBatch) {
-    Index chosen[kBatch];
+    Index chosen[kChunks][kBatch];
 #pragma unroll
-    for (int i = 0; i < kBatch; i++) {
-      const int64_t place = first + (batch + i) * kWarpLanes;
-      chosen[i] = batch + i < num_topk && place < total ? choices[place] : Index{-1};
+    for (int c = 0; c < kChunks; c++) {
+#pragma unroll
+      for (int i = 0; i < kBatch; i++) {
+        const int64_t place = first + c * chunk + (batch + i) * kWarpLanes;
+        chosen[c][i] = batch + i < num_topk && place < total ? choices[place] : Index{-1};
+      }
     }
 #pragma unroll
-    for (int i = 0; i < kBatch; i++) {
-      uint32_t lanes = __ballot_sync(kAllLanes, chosen[i] >= begin && chosen[i] < end);
-      word = lane == batch + i ? lanes : word;
+    for (int c = 0; c < kChunks; c++) {
+#pragma unroll
+      for (int i = 0; i < kBatch; i++) {
+        uint32_t lanes = __ballot_sync(kAllLanes, chosen[c][i] >= begin && chosen[c][i] < end);
+        words[c] = lane == batch + i ? lanes : words[c];
+      }
     }
   }
   const int bit = lane * num_topk;
   const int low = bit / kWarpLanes;
-  uint32_t bits =
-      __funnelshift_r(__shfl_sync(kAllLanes, word, low),
-                      __shfl_sync(kAllLanes, word, min(low + 1, kWarpLanes - 1)), bit % kWarpLanes);
-  return bits & kAllLanes >> (kWarpLanes - num_topk);
+  FoundChoices found;
+#pragma unroll
+  for (int c = 0; c < kChunks; c++) {
+    uint32_t bits = __funnelshift_r(
+        __shfl_sync(kAllLanes, words[c], low),
+        __shfl_sync(kAllLanes, words[c], min(low + 1, kWarpLanes - 1)), bit % kWarpLanes);
+    found.of_token[c] = bits & kAllLanes >> (kWarpLanes - num_topk);
+  }
+  return found;
 }
 
-__device__ int warp_token(int first) { return first + warp_index() * kWarpLanes; }
+// Scans all tokens for experts from begin to end: visit(token, choices, ordinal), the ordinal -1
+// where no choice is one of them. Returns how many tokens have one. All threads of the block.
+template <class Index, class Visit>
+__device__ int scan_tokens(const PlanParams& params, SharedStorage& shared, int begin, int end,
+                           Visit visit) {
+  OrdinalScan scan(shared);
+  for (int first = 0; first < params.num_tokens; first += kChunks * kPlanThreads) {
+    const FoundChoices found = find_choices<Index>(params, first, begin, end);
+#pragma unroll
+    for (int c = 0; c < kChunks; c++) {
+      const int token = first + c * kPlanThreads + static_cast<int>(threadIdx.x);
+      const int ordinal = scan.next(found.of_token[c] != 0);
+      if (token < params.num_tokens) {
+        visit(token, found.of_token[c], ordinal);
+      }
+    }
+  }
+  return scan.count();
+}
 
 // Ordinals of the rows for one rank. All threads of the block.
 template <class Index>
 __device__ void scan_rank(const PlanParams& params, SharedStorage& shared, int rank) {
   const int first_expert = rank * params.local_experts;
-  OrdinalScan scan(shared);
-  for (int first = 0; first < params.num_tokens; first += kPlanThreads) {
-    const int token = first + static_cast<int>(threadIdx.x);
-    const bool hit = find_choices<Index>(params, warp_token(first), first_expert,
-                                         first_expert + params.local_experts) != 0;
-    int ordinal = scan.next(hit);
-    if (token < params.num_tokens) {
-      int64_t place = int64_t{token} * params.num_ranks + rank;
-      if (params.rows != nullptr) {
-        params.rows[place] = ordinal;
-      }
-      if (params.is_token_in_rank != nullptr) {
-        params.is_token_in_rank[place] = hit ? 1 : 0;
-      }
-    }
-  }
+  const int rows = scan_tokens<Index>(
+      params, shared, first_expert, first_expert + params.local_experts,
+      [&](int token, uint32_t, int ordinal) {
+        const int64_t place = int64_t{token} * params.num_ranks + rank;
+        if (params.rows != nullptr) {
+          params.rows[place] = ordinal;
+        }
+        if (params.is_token_in_rank != nullptr) {
+          params.is_token_in_rank[place] = ordinal >= 0 ? 1 : 0;
+        }
+      });
   if (threadIdx.x == 0) {
-    params.tokens_per_rank[rank] = scan.count();
+    params.tokens_per_rank[rank] = rows;
   }
 }
 
@@ -201,6 +218,10 @@ template <class Index>
 __device__ void count_experts(const PlanParams& params, SharedStorage& shared, int first_expert) {
   const Index* choices = static_cast<const Index*>(params.topk_idx);
   const int64_t total = int64_t{params.num_tokens} * params.num_topk;
+  if (threadIdx.x < kExpertsPerBlock) {
+    shared.expert_counts[threadIdx.x] = 0;
+  }
+  __syncthreads();
   int counts[kExpertsPerBlock] = {};
 #pragma unroll 8
   for (int64_t i = threadIdx.x; i < total; i += kPlanThreads) {
@@ -228,12 +249,10 @@ __device__ void count_experts(const PlanParams& params, SharedStorage& shared, i
 template <class Index>
 __device__ void count_tokens(const PlanParams& params, SharedStorage& shared) {
   const int num_experts = params.num_ranks * params.local_experts;
-  OrdinalScan scan(shared);
-  for (int first = 0; first < params.num_tokens; first += kPlanThreads) {
-    scan.next(find_choices<Index>(params, warp_token(first), 0, num_experts) != 0);
-  }
+  const int tokens =
+      scan_tokens<Index>(params, shared, 0, num_experts, [](int, uint32_t, int) {});
   if (threadIdx.x == 0) {
-    *params.tokens_per_node = scan.count();
+    *params.tokens_per_node = tokens;
   }
 }
 
@@ -255,16 +274,16 @@ __global__ void __launch_bounds__(kPlanThreads)
     rank_plan_kernel(const __grid_constant__ PlanParams params) {
   __shared__ SharedStorage shared;
   const int block = static_cast<int>(blockIdx.x);
-  begin_check(shared);
-  check_choices<Index>(params, shared);
+  const int first_checker = static_cast<int>(gridDim.x) - params.checkers;
   if (block < params.num_ranks) {
     scan_rank<Index>(params, shared, block);
-  } else if (params.tokens_per_node != nullptr && block == static_cast<int>(gridDim.x) - 1) {
+  } else if (block >= first_checker) {
+    check_choices<Index>(params, shared, block - first_checker);
+  } else if (params.tokens_per_node != nullptr && block == first_checker - 1) {
     count_tokens<Index>(params, shared);
   } else {
     count_experts<Index>(params, shared, (block - params.num_ranks) * kExpertsPerBlock);
   }
-  end_check(params, shared);
   report_refusal(params);
 }
 
@@ -289,22 +308,29 @@ __global__ void __launch_bounds__(kPlanThreads)
     expert_plan_kernel(const __grid_constant__ PlanParams params) {
   __shared__ SharedStorage shared;
   const int expert = static_cast<int>(blockIdx.x);
-  begin_check(shared);
-  check_choices<Index>(params, shared);
-  OrdinalScan scan(shared);
-  for (int first = 0; first < params.num_tokens; first += kPlanThreads) {
-    const int token = first + static_cast<int>(threadIdx.x);
-    const uint32_t hits = find_choices<Index>(params, warp_token(first), expert, expert + 1);
-    int ordinal = scan.next(hits != 0);
-    if (hits != 0) {
-      params.rows[int64_t{token} * params.num_topk + __ffs(static_cast<int>(hits)) - 1] = ordinal;
-    }
-  }
-  end_check(params, shared);
+  const int first_checker = static_cast<int>(gridDim.x) - params.checkers;
   keep_choices<Index>(params);
-  if (threadIdx.x == 0) {
-    params.tokens_per_expert[expert] = scan.count();
+  if (expert >= first_checker) {
+    check_choices<Index>(params, shared, expert - first_checker);
+    return;
   }
+  const int rows = scan_tokens<Index>(
+      params, shared, expert, expert + 1, [&](int token, uint32_t hits, int ordinal) {
+        if (hits != 0) {
+          params.rows[int64_t{token} * params.num_topk + __ffs(static_cast<int>(hits)) - 1] =
+              ordinal;
+        }
+      });
+  if (threadIdx.x == 0) {
+    params.tokens_per_expert[expert] = rows;
+  }
+}
+
+// With as many blocks for the rules as there are chunks, which is as fast as it gets.
+PlanParams with_checkers(PlanParams params) {
+  const int chunks = static_cast<int>(ceil_div(params.num_tokens, kPlanThreads));
+  params.checkers = params.refusals == nullptr ? 0 : std::clamp(chunks, 1, kMaxRanks);
+  return params;
 }
 
 int expert_blocks(const PlanParams& params) {
@@ -320,17 +346,19 @@ cudaError_t load_routing_plan() {
 }
 
 cudaError_t launch_rank_plan(const PlanParams& params, cudaStream_t stream) {
-  const int node_blocks = params.tokens_per_node != nullptr ? 1 : 0;
-  const int blocks = params.num_ranks + expert_blocks(params) + node_blocks;
-  auto kernel = params.index_bytes == 8 ? rank_plan_kernel<int64_t> : rank_plan_kernel<int32_t>;
-  kernel<<<blocks, kPlanThreads, 0, stream>>>(params);
+  const PlanParams plan = with_checkers(params);
+  const int node_blocks = plan.tokens_per_node != nullptr ? 1 : 0;
+  const int blocks = plan.num_ranks + expert_blocks(plan) + node_blocks + plan.checkers;
+  auto kernel = plan.index_bytes == 8 ? rank_plan_kernel<int64_t> : rank_plan_kernel<int32_t>;
+  kernel<<<blocks, kPlanThreads, 0, stream>>>(plan);
   return cudaGetLastError();
 }
 
 cudaError_t launch_expert_plan(const PlanParams& params, cudaStream_t stream) {
-  const int blocks = params.num_ranks * params.local_experts;
-  auto kernel = params.index_bytes == 8 ? expert_plan_kernel<int64_t> : expert_plan_kernel<int32_t>;
-  kernel<<<blocks, kPlanThreads, 0, stream>>>(params);
+  const PlanParams plan = with_checkers(params);
+  const int blocks = plan.num_ranks * plan.local_experts + plan.checkers;
+  auto kernel = plan.index_bytes == 8 ? expert_plan_kernel<int64_t> : expert_plan_kernel<int32_t>;
+  kernel<<<blocks, kPlanThreads, 0, stream>>>(plan);
   return cudaGetLastError();
 }
 

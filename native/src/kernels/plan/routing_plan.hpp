@@ -23,6 +23,7 @@ struct PlanParams {
   int32_t* tokens_per_expert;  // [num_experts]
   uint8_t* is_token_in_rank;   // rank-major: [num_tokens, n]; or null
   uint64_t* refusals;          // [kMaxRanks] BadChoice words; or null
+  int32_t checkers;            // blocks that fill them; set by the launch
   int32_t* tokens_per_node;    // rank-major: [1], ranks being of one node; or null
   LayoutReport* report;        // pinned: the routing's refusal, with refusals given; or null
   uint64_t ticket;             // of the report
