@@ -1,6 +1,7 @@
 #include "runtime/presence.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <set>
 #include <vector>
@@ -9,6 +10,8 @@ namespace ep4j {
 namespace {
 
 std::mutex mutex;  // of the set, and of what its members know
+
+std::atomic<uint64_t> changes = 1;  // to what shares depend on, made under the mutex
 
 std::set<const Presence*>& present() {
   static std::set<const Presence*> buffers;
@@ -20,22 +23,28 @@ std::set<const Presence*>& present() {
 Presence::Presence(int device, bool low_latency) : device_(device), low_latency_(low_latency) {
   std::scoped_lock lock(mutex);
   present().insert(this);
+  changes++;
 }
 
 Presence::~Presence() {
   std::scoped_lock lock(mutex);
   present().erase(this);
+  changes++;
 }
 
 void Presence::join(uint64_t group, int other_ranks) {
   std::scoped_lock lock(mutex);
   group_ = group;
   other_ranks_ = other_ranks;
+  changes++;
 }
 
 void Presence::keep(int blocks) {
   std::scoped_lock lock(mutex);
-  kept_blocks_ = std::max(kept_blocks_, blocks);
+  if (blocks > kept_blocks_) {
+    kept_blocks_ = blocks;
+    changes++;
+  }
 }
 
 DeviceUse Presence::use() const {
@@ -57,7 +66,11 @@ DeviceUse Presence::use() const {
   return use;
 }
 
-int Presence::low_latency_blocks(int num_sms) const {
+int Presence::low_latency_blocks(int num_sms) {
+  const uint64_t now = changes;
+  if (now == answered_) {
+    return answer_;
+  }
   const DeviceUse everybody = use();
   std::scoped_lock lock(mutex);
   std::vector<int> kept;
@@ -66,7 +79,9 @@ int Presence::low_latency_blocks(int num_sms) const {
       kept.push_back(buffer->kept_blocks_);
     }
   }
-  return low_latency_share(num_sms, everybody, kept);
+  answer_ = low_latency_share(num_sms, everybody, kept);
+  answered_ = now;
+  return answer_;
 }
 
 }  // namespace ep4j

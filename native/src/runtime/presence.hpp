@@ -26,8 +26,9 @@ class Presence {
   // Everybody on the device; waiting_blocks and num_sms are left to the caller.
   DeviceUse use() const;
 
-  // Blocks that a low-latency call of this buffer may have.
-  int low_latency_blocks(int num_sms) const;
+  // Blocks that a low-latency call of this buffer may have. For the buffer's one user: every call
+  // asks, so the answer is kept until some buffer comes, goes or is captured.
+  int low_latency_blocks(int num_sms);
 
  private:
   const int device_;
@@ -35,6 +36,8 @@ class Presence {
   uint64_t group_ = 0;  // 0: not known yet
   int other_ranks_ = 0;
   int kept_blocks_ = 0;
+  uint64_t answered_ = 0;  // changes that the answer is of
+  int answer_ = 0;
 };
 
 }  // namespace ep4j
