@@ -77,7 +77,11 @@ final class GpuYardstick implements Yardstick {
   private long operateOnce(RankTeam.Action issue) {
     team.run(rank -> works[rank].prepare());
     timed(held, works.length, issue);
-    team.run(rank -> works[rank].finish());
+    team.run(
+        rank -> {
+          works[rank].finish();
+          awaitStream(rank); // what was given to it after the operation, the time's end among it
+        });
     return slowest(works.length);
   }
 

@@ -104,17 +104,23 @@ final class SmPlot {
     String colour = COLOURS[row % COLOURS.length];
     path(line.rate, colour, "");
     path(line.limit, colour, " stroke-dasharray='5 4' opacity='0.6'");
-    line.rate.forEach(
-        (sms, rate) ->
-            add("<circle cx='%.1f' cy='%.1f' r='4' fill='%s'/>\n", x(sms), y(rate), colour));
+    line.rate.forEach((sms, rate) -> dot(x(sms), y(rate), row));
     line.limit.forEach(
         (sms, rate) ->
             add(
                 "<path d='M%.1f %.1f h10' stroke='%s' stroke-width='2' opacity='0.6'/>\n",
                 x(sms) - 5, y(rate), colour));
     int at = top + 48 + LEGEND_ROW * row;
-    add("<circle cx='%d' cy='%d' r='4' fill='%s'/>\n", PLOT_RIGHT + 30, at, colour);
+    dot(PLOT_RIGHT + 30, at, row);
     text(PLOT_RIGHT + 42, at + 4.0, "start", 11, form + ", dashed: row copy");
+  }
+
+  /** Hollow once the colours come again. */
+  private void dot(double x, double y, int row) {
+    String colour = COLOURS[row % COLOURS.length];
+    add(
+        "<circle cx='%.1f' cy='%.1f' r='4' fill='%s' stroke='%s' stroke-width='1.5'/>\n",
+        x, y, row < COLOURS.length ? colour : "white", colour);
   }
 
   private void path(TreeMap<Integer, Double> points, String colour, String style) {
