@@ -180,16 +180,17 @@ typedef struct ep4j_low_latency_config {
 } ep4j_low_latency_config;
 
 /*
- * How a buffer's ranks share nodes, and the network between these; equal on all ranks but for
- * ranks_on_device and seed. Ranks are threads of one process: the network is a loopback of copies,
- * which moves rows as a real one would. Normal mode only.
+ * How a buffer's ranks share nodes, and the network between these; equal on all ranks but for the
+ * seed. Ranks are threads of one process: the network is a loopback of copies, which moves rows as
+ * a real one would. Normal mode only. The calls' blocks wait for those of other ranks, so a call may
+ * have as many as is the rank's share of the device.
  */
 typedef struct ep4j_internode_config {
   uint64_t struct_size;
   int32_t ranks_per_node;  /* a divisor of num_ranks, less than it */
   int32_t staging_rows;    /* rows of one rank on their way through another; 0: max_tokens */
   int32_t max_scale_words; /* 4-byte words of scales that come with a row, or are made by a cast */
-  int32_t ranks_on_device; /* whose kernels may wait for each other on this device, >= 1 */
+  int32_t reserved;
   uint64_t seed;           /* not 0: rows overtake each other, by this seed, for tests */
 } ep4j_internode_config;
 

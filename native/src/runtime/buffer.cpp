@@ -203,11 +203,15 @@ Buffer::~Buffer() {
 // All ranks of a group have made their ends before any is connected, so all of them are counted.
 void Buffer::require_room(const ep4j_window_name* names) const {
   int other_ranks = 0;
+  int ranks_here = 0;
   uint64_t group = kHashStart;
   for (int rank = 0; rank < config_.num_ranks; rank++) {
     WindowName name;
     std::memcpy(&name, names[rank].bytes, sizeof name);
     other_ranks += same_device(name_, name) && !same_process(name_, name) ? 1 : 0;
+    ranks_here += same_device(name_, name) ? 1 : 0;
+    require(internode_ == nullptr || same_process(name_, name), "rank ", rank,
+            " must be a thread of this process: nodes are simulated here, over a loopback network");
     for (unsigned char byte : names[rank].bytes) {
       group = hashed(group, byte);
     }
@@ -220,6 +224,9 @@ void Buffer::require_room(const ep4j_window_name* names) const {
   const std::string refusal =
       sharing_refusal(config_.device, context_settings(config_.device), use);
   require(refusal.empty(), refusal);
+  if (internode_ != nullptr) {
+    internode_->share(ranks_here);
+  }
   if (low_latency_ != nullptr) {
     require(presence_->low_latency_blocks(limits_.num_sms) > 0, "device ", config_.device,
             " must have a multiprocessor for each rank's low-latency calls on it: of its ",

@@ -18,9 +18,6 @@ const ep4j_internode_config& checked(const ep4j_internode_config& config,
           config.max_scale_words);
   require(buffer.max_tokens < MessageTag::kMostMessages, "max_tokens over several nodes must be below ",
           MessageTag::kMostMessages, ": ", buffer.max_tokens);
-  require(config.ranks_on_device >= 1 && config.ranks_on_device <= buffer.num_ranks,
-          "ranks_on_device must be from 1 to num_ranks ", buffer.num_ranks, ": ",
-          config.ranks_on_device);
   return config;
 }
 
@@ -48,21 +45,27 @@ Internode::Internode(const ep4j_internode_config& given, const ep4j_buffer_confi
     : config(checked(given, buffer)),
       layout(internode_layout(&given, buffer)),
       state_layout(internode_state_layout(layout, buffer)),
-      blocks(layout.topology, limits.num_sms, given.ranks_on_device),
+      num_sms(limits.num_sms),
       memory(static_cast<size_t>(state_layout.bytes())) {
-  require(blocks.least <= blocks.most, "ranks_on_device must leave each rank ", blocks.least,
-          " of the device's ", limits.num_sms, " multiprocessors: ", config.ranks_on_device);
   check(load_node_dispatch(), "loading the dispatch across nodes");
   check(load_node_combine(), "loading the combine across nodes");
   check(cudaMemset(memory.get(), 0, static_cast<size_t>(state_layout.bytes())),
         "clearing the state of several nodes");
 }
 
-int Internode::num_blocks(int num_sms, int default_sms) const {
-  require(blocks.allows(num_sms), "num_sms of a call across nodes must be from ", blocks.least,
-          " to ", blocks.most, ", so that the blocks of all ", config.ranks_on_device,
-          " ranks on the device, which wait for each other, are resident at once: ", num_sms);
-  return blocks.of(num_sms, default_sms);
+void Internode::share(int ranks_on_device) {
+  const InternodeBlocks blocks(layout.topology, num_sms, ranks_on_device);
+  require(blocks.least <= blocks.most, "each of the ", ranks_on_device,
+          " ranks on the device must have ", blocks.least, " of its multiprocessors: ", num_sms);
+  ranks_on_device_ = ranks_on_device;
+}
+
+int Internode::num_blocks(int asked, int default_sms) const {
+  const InternodeBlocks blocks(layout.topology, num_sms, ranks_on_device_);
+  require(blocks.allows(asked), "num_sms of a call across nodes must be from ", blocks.least,
+          " to ", blocks.most, ", so that the blocks of all ", ranks_on_device_,
+          " ranks on the device, which wait for each other, are resident at once: ", asked);
+  return blocks.of(asked, default_sms);
 }
 
 }  // namespace ep4j

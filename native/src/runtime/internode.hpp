@@ -25,7 +25,7 @@ struct Internode {
   const ep4j_internode_config config;
   const InternodeLayout layout;
   const InternodeStateLayout state_layout;
-  const InternodeBlocks blocks;
+  const int num_sms;
   DeviceMemory memory;
 
   InternodeState* state() const {
@@ -35,8 +35,14 @@ struct Internode {
     return {state_layout.handle_layout, memory.get() + state_layout.handle(index)};
   }
 
-  // Blocks of a call that asks for so many multiprocessors.
-  int num_blocks(int num_sms, int default_sms) const;
+  // Shares the device with so many ranks of the group, this one included.
+  void share(int ranks_on_device);
+
+  // Blocks of a call that asks for so many multiprocessors; after share.
+  int num_blocks(int asked, int default_sms) const;
+
+ private:
+  int ranks_on_device_ = 1;
 };
 
 }  // namespace ep4j

@@ -144,7 +144,6 @@ void refusals(Suite& suite) {
     ep4j_internode_config good = {};
     good.struct_size = sizeof good;
     good.ranks_per_node = 2;
-    good.ranks_on_device = 1;
     auto refuse = [&](auto change, const char* word) {
       ep4j_internode_config internode = good;
       change(internode);
@@ -162,7 +161,6 @@ void refusals(Suite& suite) {
     refuse([](auto& c) { c.ranks_per_node = 4; }, "ranks_per_node");
     refuse([](auto& c) { c.ranks_per_node = 6; }, "ranks_per_node");
     refuse([](auto& c) { c.staging_rows = 11; }, "staging_rows");
-    refuse([](auto& c) { c.ranks_on_device = 7; }, "ranks_on_device");
     refuse([](auto& c) { c.max_scale_words = -1; }, "max_scale_words");
   });
 }

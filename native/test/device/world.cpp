@@ -37,7 +37,6 @@ ep4j_internode_config internode_for(const Case& c, int rank) {
   config.ranks_per_node = c.ranks_per_node;
   config.staging_rows = std::min(c.staging_rows, c.max_tokens());
   config.max_scale_words = c.wire_scale_words();
-  config.ranks_on_device = c.ranks;
   config.seed = c.fabric_seed == 0 ? 0 : c.fabric_seed + static_cast<uint64_t>(rank);
   return config;
 }

@@ -132,15 +132,16 @@ final class BufferCreationTest {
   }
 
   @Test
-  void shouldRefuseByName_whenCudaIsAskedForAcrossNodes() {
-    BufferOptions options = OPTIONS.ranksPerNode(1);
+  void shouldRefuseByName_whenCudaIsAskedForLowLatencyAcrossNodes() {
+    BufferOptions options = OPTIONS.ranksPerNode(1).lowLatency();
     assertThat(outcomes(2, (rank, builder) -> builder.options(options).device(Device.cuda(0))))
         .hasSize(2)
         .allSatisfy(
             failure ->
                 assertThat(failure)
                     .isInstanceOf(BackendUnavailableException.class)
-                    .hasMessageContaining("ranksPerNode(1) of 2 ranks is not on CUDA yet"));
+                    .hasMessageContaining(
+                        "lowLatency() with ranksPerNode(1) of 2 ranks is not on CUDA yet"));
     // The automatic choice goes to the CPU instead.
     assertThat(outcomes(2, (rank, builder) -> builder.options(options))).isEmpty();
   }

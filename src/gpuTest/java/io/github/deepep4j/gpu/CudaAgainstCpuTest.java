@@ -11,6 +11,7 @@ import io.github.deepep4j.Quantization;
 import io.github.deepep4j.fixtures.GlobalInput;
 import io.github.deepep4j.fixtures.HostTensors;
 import io.github.deepep4j.fixtures.Inputs;
+import io.github.deepep4j.fixtures.Nodes;
 import io.github.deepep4j.fixtures.RankInput;
 import io.github.deepep4j.fixtures.RoutingShape;
 import io.github.deepep4j.fixtures.TestDevice;
@@ -24,6 +25,7 @@ import java.util.SplittableRandom;
 import java.util.concurrent.atomic.AtomicReferenceArray;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /**
@@ -40,6 +42,17 @@ final class CudaAgainstCpuTest {
   @ParameterizedTest(name = "{0} ranks")
   @ValueSource(ints = {1, 2, 3, 4, 5, 8})
   void shouldGiveTheSameBits_whenSizesAreAwkward(int numRanks) {
+    compare(new Nodes(1, numRanks));
+  }
+
+  @ParameterizedTest(name = "{0}")
+  @MethodSource("io.github.deepep4j.fixtures.Nodes#all")
+  void shouldGiveTheSameBits_whenThereAreNodes(Nodes nodes) {
+    compare(nodes);
+  }
+
+  private static void compare(Nodes nodes) {
+    int numRanks = nodes.numRanks();
     for (int hidden : HIDDEN) {
       long seed = 7_000L * numRanks + hidden;
       SplittableRandom random = new SplittableRandom(seed);
@@ -55,8 +68,8 @@ final class CudaAgainstCpuTest {
                 Inputs.any(random, RoutingShape.values()));
         inputs.add(Inputs.draw(random, shape, Inputs.awkwardTokens(random, numRanks, MOST_TOKENS)));
       }
-      AtomicReferenceArray<Capture> cpu = run(numRanks, numExperts, hidden, inputs, false);
-      AtomicReferenceArray<Capture> cuda = run(numRanks, numExperts, hidden, inputs, true);
+      AtomicReferenceArray<Capture> cpu = run(nodes, numExperts, hidden, inputs, false);
+      AtomicReferenceArray<Capture> cuda = run(nodes, numExperts, hidden, inputs, true);
       for (int rank = 0; rank < numRanks; rank++) {
         cpu.get(rank)
             .requireSame(
@@ -67,11 +80,13 @@ final class CudaAgainstCpuTest {
   }
 
   private static AtomicReferenceArray<Capture> run(
-      int numRanks, int numExperts, int hidden, List<GlobalInput> inputs, boolean onGpu) {
+      Nodes nodes, int numExperts, int hidden, List<GlobalInput> inputs, boolean onGpu) {
+    int numRanks = nodes.numRanks();
     BufferOptions options =
-        BufferOptions.of(numExperts, hidden, MOST_TOKENS)
-            .maxTopk(BufferOptions.MAX_TOPK)
-            .expertMajor();
+        nodes.of(
+            BufferOptions.of(numExperts, hidden, MOST_TOKENS)
+                .maxTopk(BufferOptions.MAX_TOPK)
+                .expertMajor());
     AtomicReferenceArray<Capture> captures = new AtomicReferenceArray<>(numRanks);
     LocalGroup.run(
         numRanks,

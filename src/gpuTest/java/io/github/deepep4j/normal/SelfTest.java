@@ -29,8 +29,9 @@ import org.jspecify.annotations.Nullable;
 /**
  * What an administrator runs first on a node: every form of every mode against the oracle, one line
  * each. {@code --ranks N} (2) ranks as threads of this JVM, or with {@code --processes} as JVMs of
- * their own, on the device of {@code -Ddeepep4j.test.device}. Ends with status 1 if any line
- * failed.
+ * their own, on the device of {@code -Ddeepep4j.test.device}. With {@code --nodes 2x2,2x4} normal
+ * mode across so many nodes of so many ranks each, all threads of this JVM. Ends with status 1 if
+ * any line failed.
  */
 public final class SelfTest {
   private static final int ROUNDS = 4;
@@ -39,14 +40,16 @@ public final class SelfTest {
   private static final int LOW_LATENCY_TOKENS = 32;
 
   private final int numRanks;
+  private final int ranksPerNode;
 
   /** The others, if each rank is a process and this is one of them. */
   private final @Nullable ProcessGroup group;
 
   private int failures;
 
-  private SelfTest(int numRanks, @Nullable ProcessGroup group) {
+  private SelfTest(int numRanks, int ranksPerNode, @Nullable ProcessGroup group) {
     this.numRanks = numRanks;
+    this.ranksPerNode = ranksPerNode;
     this.group = group;
   }
 
@@ -67,13 +70,31 @@ public final class SelfTest {
     int numRanks = at < 0 ? 2 : Integer.parseInt(arguments.get(at + 1));
     if (arguments.contains("--member")) {
       try (TcpGroup group = TcpGroup.environment().timeout(TestDevice.PATIENCE).build()) {
-        System.exit(new SelfTest(group.size(), group).all());
+        System.exit(new SelfTest(group.size(), group.size(), group).all());
       }
+    }
+    int nodes = arguments.indexOf("--nodes");
+    if (nodes >= 0) {
+      System.exit(acrossNodes(arguments.get(nodes + 1)));
     }
     System.exit(
         arguments.contains("--processes")
             ? processes(numRanks)
-            : new SelfTest(numRanks, null).all());
+            : new SelfTest(numRanks, numRanks, null).all());
+  }
+
+  /** Normal mode for each of the topologies, nodes x ranks of each. */
+  private static int acrossNodes(String topologies) {
+    int status = 0;
+    for (String topology : topologies.split(",")) {
+      String[] parts = topology.split("x");
+      int ranksPerNode = Integer.parseInt(parts[1]);
+      SelfTest test = new SelfTest(Integer.parseInt(parts[0]) * ranksPerNode, ranksPerNode, null);
+      System.out.println(topology + " nodes x ranks");
+      test.normal();
+      status = Math.max(status, test.end());
+    }
+    return status;
   }
 
   private static int processes(int numRanks) throws Exception {
@@ -99,7 +120,7 @@ public final class SelfTest {
         .anyMatch(line -> line.contains("MPS is on"));
   }
 
-  private int all() {
+  private void normal() {
     dispatches("dispatch, rank-major", Form.rankMajor());
     dispatches("dispatch, expert-major, zero-filled", Form.expertMajor(16).withZeroFill());
     dispatches("dispatch, bounded", Form.rankMajor().bounded(3));
@@ -113,12 +134,20 @@ public final class SelfTest {
     combines("combine, weights back", Form.rankMajor(), plain.withWeightsBack());
     combines("combine, weighted", Form.expertMajor(16), plain.withWeighting());
     combines("combine, in place, two halves", Form.rankMajor(), plain.inPlace().withHook());
+  }
+
+  private int all() {
+    normal();
     lowLatency("low latency", null, LowLatencyForm.PLAIN);
     lowLatency("low latency, in place, two halves", null, LowLatencyForm.IN_PLACE_TWO_HALVES);
     for (Quantization cast : Quantization.values()) {
       lowLatency("low latency, FP8 cast " + cast, cast, LowLatencyForm.PLAIN);
     }
     lowLatency("low latency, LogFMT-10 back", null, LowLatencyForm.LOG_FMT);
+    return end();
+  }
+
+  private int end() {
     print(failures == 0 ? "all as the oracle says" : failures + " FAILED");
     return failures == 0 ? 0 : 1;
   }
@@ -143,7 +172,7 @@ public final class SelfTest {
         tokens[rank] = random.nextInt(MOST_TOKENS - 8);
       }
       GlobalInput input = Inputs.draw(random, shape, tokens);
-      rounds.add(new Round(input, form, Payload.bf16(input)));
+      rounds.add(new Round(input, form, Payload.bf16(input), ranksPerNode));
     }
     return rounds;
   }
@@ -247,7 +276,10 @@ public final class SelfTest {
   private void line(String what, Body body) {
     line(
         what,
-        BufferOptions.of(4 * numRanks, HIDDEN, MOST_TOKENS).expertMajor().maxExpertAlignment(16),
+        BufferOptions.of(4 * numRanks, HIDDEN, MOST_TOKENS)
+            .expertMajor()
+            .maxExpertAlignment(16)
+            .ranksPerNode(ranksPerNode),
         body);
   }
 

@@ -262,6 +262,7 @@ class NodesTest {
                 }));
   }
 
+  @Tag("nodes-cpu")
   @ParameterizedTest
   @EnumSource(RowOrder.class)
   void shouldLeaveARankOut_whenItIsMasked(RowOrder order) {
@@ -314,6 +315,7 @@ class NodesTest {
         });
   }
 
+  @Tag("nodes-cpu")
   @ParameterizedTest(name = "{0}")
   @MethodSource(NODES)
   void shouldNotNoticeTheNodes_whenLowLatency(Nodes nodes) {

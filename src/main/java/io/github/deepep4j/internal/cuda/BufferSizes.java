@@ -4,10 +4,13 @@ import io.github.deepep4j.BufferOptions;
 import io.github.deepep4j.RowOrder;
 import io.github.deepep4j.SizeHint;
 import io.github.deepep4j.TimeoutPolicy;
+import io.github.deepep4j.internal.backend.Topology;
 import io.github.deepep4j.internal.cuda.binding.Abi;
 import io.github.deepep4j.internal.cuda.binding.BufferConfig;
 import io.github.deepep4j.internal.cuda.binding.BufferMemory;
 import io.github.deepep4j.internal.cuda.binding.Ep4jNative;
+import io.github.deepep4j.internal.cuda.binding.InternodeConfig;
+import io.github.deepep4j.internal.cuda.binding.InternodeNative;
 import io.github.deepep4j.internal.cuda.binding.LowLatencyConfig;
 import io.github.deepep4j.internal.cuda.binding.LowLatencyNative;
 import io.github.deepep4j.internal.cuda.binding.RegionForm;
@@ -109,6 +112,35 @@ record BufferSizes(
     config.putLong(BufferConfig.ARENA_BYTES, arenaBytes);
   }
 
+  /** Nodes that the ranks share. */
+  int numNodes() {
+    return Topology.of(options, numRanks).numNodes();
+  }
+
+  /** Writes the native configuration of several nodes; messages have places for all tokens. */
+  private void fill(InternodeConfig config) {
+    config.reset();
+    config.putInt(InternodeConfig.RANKS_PER_NODE, options.ranksPerNode());
+    config.putInt(InternodeConfig.MAX_SCALE_WORDS, options.maxScalesPerRow());
+  }
+
+  /** Bytes that several nodes add: to the window, and to private memory. */
+  private long[] internodeBytes(BufferConfig config) {
+    if (numNodes() == 1) {
+      return new long[2];
+    }
+    try (InternodeConfig internode = new InternodeConfig();
+        Memory out = OffHeap.allocate(2 * Long.BYTES)) {
+      fill(internode);
+      long second = out.address() + Long.BYTES;
+      Natives.require(
+          InternodeNative.bytes(config.address(), internode.address(), out.address(), second),
+          rank,
+          "sizing the memory for other nodes");
+      return new long[] {OffHeap.getLong(out.address()), OffHeap.getLong(second)};
+    }
+  }
+
   /** Writes the native configuration of low-latency mode. */
   private void fill(LowLatencyConfig config) {
     config.reset();
@@ -127,9 +159,14 @@ record BufferSizes(
    */
   int create(long out) {
     try (BufferConfig config = new BufferConfig();
+        InternodeConfig internode = new InternodeConfig();
         LowLatencyConfig lowLatency = new LowLatencyConfig()) {
       fill(config);
       fill(lowLatency);
+      if (numNodes() > 1) {
+        fill(internode);
+        return InternodeNative.bufferCreate(config.address(), internode.address(), out);
+      }
       return options.isLowLatency()
           ? LowLatencyNative.bufferCreate(config.address(), lowLatency.address(), out)
           : Ep4jNative.bufferCreate(config.address(), out);
@@ -149,13 +186,14 @@ record BufferSizes(
                   config.address(), lowLatency.address(), memory.address())
               : Ep4jNative.bufferBytes(config.address(), memory.address());
       Natives.require(status, rank, "sizing a buffer");
+      long[] internode = internodeBytes(config);
       return new SizeHint(
           memory.getLong(BufferMemory.CONTROL_BYTES),
-          memory.getLong(BufferMemory.DISPATCH_BYTES),
+          memory.getLong(BufferMemory.DISPATCH_BYTES) + internode[0],
           memory.getLong(BufferMemory.COMBINE_BYTES),
           memory.getLong(BufferMemory.LOW_LATENCY_DISPATCH_BYTES),
           memory.getLong(BufferMemory.LOW_LATENCY_COMBINE_BYTES),
-          memory.getLong(BufferMemory.PRIVATE_BYTES),
+          memory.getLong(BufferMemory.PRIVATE_BYTES) + internode[1],
           memory.getLong(BufferMemory.PINNED_BYTES));
     }
   }

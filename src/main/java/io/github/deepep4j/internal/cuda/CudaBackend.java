@@ -83,8 +83,8 @@ public final class CudaBackend implements Backend {
    */
   public static String refusal(BufferOptions options, int numRanks) {
     int ranksPerNode = options.ranksPerNode();
-    if (ranksPerNode != 0 && ranksPerNode < numRanks) {
-      return "ranksPerNode("
+    if (options.isLowLatency() && ranksPerNode != 0 && ranksPerNode < numRanks) {
+      return "lowLatency() with ranksPerNode("
           + ranksPerNode
           + ") of "
           + numRanks

@@ -187,7 +187,7 @@ final class CudaBuffer implements BackendBuffer {
     return new Statistics(
         standing.traffic(),
         standing.lowLatencyTraffic(),
-        List.of(new Statistics.Node(0, 0, 0, 0)),
+        standing.network("statistics"),
         windowBytes,
         rank.openResults,
         rank.handles.taken(),

@@ -2,6 +2,7 @@ package io.github.deepep4j.internal.cuda;
 
 import io.github.deepep4j.DeviceMemory;
 import io.github.deepep4j.DispatchLayout;
+import io.github.deepep4j.internal.backend.Topology;
 import io.github.deepep4j.internal.cuda.binding.Abi;
 import io.github.deepep4j.internal.cuda.binding.Ep4jNative;
 import io.github.deepep4j.internal.cuda.binding.LayoutCall;
@@ -28,7 +29,7 @@ final class CudaLayout implements AutoCloseable {
     DispatchLayout counts =
         new DispatchLayout(
             tensor(DType.INT32, rank.numRanks),
-            tensor(DType.INT32, 1),
+            tensor(DType.INT32, Topology.of(rank.options, rank.numRanks).numNodes()),
             tensor(DType.INT32, rank.options.numExperts()),
             tensor(DType.UINT8, topkIdx.size(0), rank.numRanks));
     boolean done = false;

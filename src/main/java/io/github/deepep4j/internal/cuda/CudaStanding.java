@@ -2,8 +2,11 @@ package io.github.deepep4j.internal.cuda;
 
 import io.github.deepep4j.Statistics;
 import io.github.deepep4j.error.EpException;
+import io.github.deepep4j.internal.backend.Topology;
 import io.github.deepep4j.internal.cuda.binding.Abi;
 import io.github.deepep4j.internal.cuda.binding.Ep4jNative;
+import io.github.deepep4j.internal.cuda.binding.InternodeNative;
+import io.github.deepep4j.internal.cuda.binding.NetworkTraffic;
 import io.github.deepep4j.internal.cuda.binding.Standing;
 import java.util.ArrayList;
 import java.util.List;
@@ -35,12 +38,16 @@ final class CudaStanding implements AutoCloseable {
    */
   void look(String operation) {
     if (!ask(PATIENCE_NANOS, operation)) {
-      throw new EpException(
-          EpException.Code.DEVICE,
-          rank.rank,
-          operation,
-          "the device has not answered within " + PATIENCE_NANOS / 1_000_000 + " ms");
+      throw unanswered(operation);
     }
+  }
+
+  private EpException unanswered(String operation) {
+    return new EpException(
+        EpException.Code.DEVICE,
+        rank.rank,
+        operation,
+        "the device has not answered within " + PATIENCE_NANOS / 1_000_000 + " ms");
   }
 
   /** Asks, and does without an answer from a device that is busy. */
@@ -132,6 +139,32 @@ final class CudaStanding implements AutoCloseable {
               record.at(waitNanos, peer)));
     }
     return peers;
+  }
+
+  /**
+   * What went over the network, per node; asks for it.
+   *
+   * @param operation that wants to know
+   */
+  List<Statistics.Node> network(String operation) {
+    int numNodes = Topology.of(rank.options, rank.numRanks).numNodes();
+    List<Statistics.Node> nodes = new ArrayList<>();
+    try (NetworkTraffic traffic = new NetworkTraffic()) {
+      int status = InternodeNative.networkTraffic(rank.buffer, PATIENCE_NANOS, traffic.address());
+      if (status == Abi.PENDING) {
+        throw unanswered(operation);
+      }
+      rank.require(status, operation);
+      for (int node = 0; node < numNodes; node++) {
+        nodes.add(
+            new Statistics.Node(
+                traffic.at(NetworkTraffic.ROWS_SENT, node),
+                traffic.at(NetworkTraffic.BYTES_SENT, node),
+                traffic.at(NetworkTraffic.ROWS_COMBINED, node),
+                traffic.at(NetworkTraffic.BYTES_COMBINED, node)));
+      }
+    }
+    return nodes;
   }
 
   @Override

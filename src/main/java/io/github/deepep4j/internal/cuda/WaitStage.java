@@ -9,7 +9,10 @@ enum WaitStage {
   OUTPUT("expert output", "combine"),
   READERS("readers", "combine"),
   INBOX("inbox", "lowLatencyDispatch"),
-  LATE("late rows", "dispatch");
+  LATE("late rows", "dispatch"),
+  MESSAGE("rows for this node", "dispatch"),
+  CREDIT("rows handed on", "dispatch"),
+  SUM("sums of a node", "combine");
 
   private static final WaitStage[] VALUES = values();
 

@@ -112,6 +112,14 @@ public final class Ep4jNative {
   static native @Cast("int") int sizeofHostWords();
 
   @MemberGetter
+  @Name("sizeof(ep4j_internode_config)")
+  static native @Cast("int") int sizeofInternodeConfig();
+
+  @MemberGetter
+  @Name("sizeof(ep4j_network)")
+  static native @Cast("int") int sizeofNetwork();
+
+  @MemberGetter
   @Name("sizeof(ep4j_standing)")
   static native @Cast("int") int sizeofStanding();
 

@@ -175,6 +175,8 @@ public final class NativeLibrary {
     compare(differing, LowLatencyDispatchCall.SHAPE, Ep4jNative.sizeofLowLatencyDispatchCall());
     compare(differing, LowLatencyAddresses.SHAPE, Ep4jNative.sizeofLowLatencyResult());
     compare(differing, LowLatencyCombineCall.SHAPE, Ep4jNative.sizeofLowLatencyCombineCall());
+    compare(differing, InternodeConfig.SHAPE, Ep4jNative.sizeofInternodeConfig());
+    compare(differing, NetworkTraffic.SHAPE, Ep4jNative.sizeofNetwork());
     compare(differing, LayoutCall.SHAPE, Ep4jNative.sizeofLayoutCall());
     compare(differing, LayoutVerdict.SHAPE, Ep4jNative.sizeofLayoutVerdict());
     compare(differing, CopyCall.SHAPE, Ep4jNative.sizeofCopyCall());

@@ -37,6 +37,8 @@ final class AbiHeaderTest {
           RowCopyCall.SHAPE,
           HostWords.SHAPE,
           Standing.SHAPE,
+          InternodeConfig.SHAPE,
+          NetworkTraffic.SHAPE,
           WelcomeCall.SHAPE);
 
   @Test
@@ -62,7 +64,11 @@ final class AbiHeaderTest {
   void shouldBindEveryFunctionWithItsParameters_whenAnyFunction() throws Exception {
     Map<String, Integer> bound = new TreeMap<>();
     for (Class<?> functions :
-        List.of(Ep4jNative.class, LowLatencyNative.class, MeasuringNative.class)) {
+        List.of(
+            Ep4jNative.class,
+            InternodeNative.class,
+            LowLatencyNative.class,
+            MeasuringNative.class)) {
       for (Method method : functions.getDeclaredMethods()) {
         if (Modifier.isNative(method.getModifiers())
             && !method.isAnnotationPresent(MemberGetter.class)) {
