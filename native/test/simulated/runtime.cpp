@@ -184,16 +184,28 @@ cudaError_t cudaIpcOpenMemHandle(void**, cudaIpcMemHandle_t, unsigned) {
   return cudaErrorNotSupported;
 }
 cudaError_t cudaIpcCloseMemHandle(void*) { return cudaErrorNotSupported; }
-cudaError_t cudaMemPoolCreate(cudaMemPool_t*, const cudaMemPoolProps*) {
-  return cudaErrorNotSupported;
+cudaError_t cudaMemPoolCreate(cudaMemPool_t*, const cudaMemPoolProps*) { return cudaSuccess; }
+cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) { return cudaSuccess; }
+cudaError_t cudaMallocFromPoolAsync(void** address, size_t bytes, cudaMemPool_t, cudaStream_t) {
+  return cudaMalloc(address, bytes);
 }
-cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) {
-  return cudaErrorNotSupported;
+cudaError_t cudaFreeAsync(void* address, cudaStream_t stream) {
+  as_stream(stream)->add([=] { std::free(address); });
+  return cudaSuccess;
 }
-cudaError_t cudaMallocFromPoolAsync(void**, size_t, cudaMemPool_t, cudaStream_t) {
-  return cudaErrorNotSupported;
+cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind) {
+  return std::memcpy(to, from, bytes), cudaSuccess;
 }
-cudaError_t cudaFreeAsync(void*, cudaStream_t) { return cudaErrorNotSupported; }
+cudaError_t cudaMemsetAsync(void* address, int value, size_t bytes, cudaStream_t stream) {
+  as_stream(stream)->add([=] { std::memset(address, value, bytes); });
+  return cudaSuccess;
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  while (cudaEventQuery(event) == cudaErrorNotReady) {
+    std::this_thread::yield();
+  }
+  return cudaSuccess;
+}
 
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned, int) {
   Stream* made = new Stream;
