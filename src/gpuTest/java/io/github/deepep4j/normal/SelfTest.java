@@ -86,8 +86,8 @@ public final class SelfTest {
   /** Normal mode for each of the topologies, nodes x ranks of each. */
   private static int acrossNodes(String topologies) {
     int status = 0;
-    for (String topology : topologies.split(",")) {
-      String[] parts = topology.split("x");
+    for (String topology : topologies.split(",", -1)) {
+      String[] parts = topology.split("x", -1);
       int ranksPerNode = Integer.parseInt(parts[1]);
       SelfTest test = new SelfTest(Integer.parseInt(parts[0]) * ranksPerNode, ranksPerNode, null);
       System.out.println(topology + " nodes x ranks");
