@@ -83,12 +83,20 @@ std::atomic<uint64_t> launches{0};
 Stream* as_stream(cudaStream_t stream) { return reinterpret_cast<Stream*>(stream); }
 Event* as_event(cudaEvent_t event) { return reinterpret_cast<Event*>(event); }
 
+uint64_t number_of(const char* variable, uint64_t otherwise) {
+  const char* given = std::getenv(variable);
+  return given == nullptr ? otherwise : std::strtoull(given, nullptr, 10);
+}
+
 uint64_t order_seed() {
-  static const uint64_t seed = [] {
-    const char* given = std::getenv("EP4J_SIMULATED_SEED");
-    return given == nullptr ? uint64_t{1} : std::strtoull(given, nullptr, 10);
-  }();
+  static const uint64_t seed = number_of("EP4J_SIMULATED_SEED", 1);
   return seed;
+}
+
+// Few make calls quick that have as many blocks as they may.
+int num_sms() {
+  static const int sms = static_cast<int>(number_of("EP4J_SIMULATED_SMS", 132));
+  return sms;
 }
 
 }  // namespace
@@ -132,7 +140,7 @@ cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
 }
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
   switch (attribute) {
-    case cudaDevAttrMultiProcessorCount: *value = 132; break;
+    case cudaDevAttrMultiProcessorCount: *value = num_sms(); break;
     case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = 160 << 10; break;
     case cudaDevAttrComputeCapabilityMajor: *value = 8; break;
     default: *value = 0;
@@ -143,7 +151,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   std::memset(properties, 0, sizeof *properties);
   std::strcpy(properties->name, "simulated");
   properties->major = 8;
-  properties->multiProcessorCount = 132;
+  properties->multiProcessorCount = num_sms();
   properties->totalGlobalMem = size_t{1} << 34;
   return cudaSuccess;
 }
