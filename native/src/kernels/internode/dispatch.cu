@@ -61,7 +61,7 @@ __device__ void run_role(const NodeDispatchParams& params, SharedStorage& shared
   const int blocks = static_cast<int>(gridDim.x);
   const LoopbackFabric fabric(params.view, params.nodes.state->fabric, params.nodes.puts);
   if (warp < kSenderWarps) {
-    MessageSender<kCast> sender(params, shared.destinations, shared.epoch, fabric,
+    NodeMessageSender<kCast> sender(params, shared.destinations, shared.epoch, fabric,
                                 shared.scratch[warp]);
     sender.run(block * kSenderWarps + warp, blocks * kSenderWarps);
     fabric.finish_asking();

@@ -16,9 +16,9 @@
 namespace ep4j {
 
 template <bool kCast>
-class MessageSender {
+class NodeMessageSender {
  public:
-  __device__ MessageSender(const NodeDispatchParams& params, const Destination* destinations,
+  __device__ NodeMessageSender(const NodeDispatchParams& params, const Destination* destinations,
                            uint64_t epoch, const LoopbackFabric& fabric, uint32_t* scratch)
       : params_(params),
         view_(params.view),
