@@ -199,6 +199,7 @@ final class UnmaskTest {
         OPTIONS,
         my -> {
           var before = AllModes.dispatch(ROWS, my.buffer, my.rank);
+          before.event().synchronize(); // else the mask may come before its rows do
           barrier.await();
           if (my.rank == 2) {
             assertThatThrownBy(() -> my.buffer.unmask(2))
