@@ -5,15 +5,9 @@
 
 #include "layout/internode_state.hpp"
 #include "layout/region_layout.hpp"
+#include "layout/scale_source.hpp"
 
 namespace ep4j {
-
-// Scales that travel with FP8 rows; words is null without them, or with a cast.
-struct NodeScales {
-  const uint32_t* words;
-  int64_t stride_token;
-  int64_t stride_word;
-};
 
 struct NodeDispatchParams {
   InternodeView nodes;
@@ -21,7 +15,7 @@ struct NodeDispatchParams {
   RegionLayout layout;    // of this rank's region, but for its rows; its form is every region's
   int64_t region_offset;  // in this rank's window
   const char* x;          // [num_tokens, source_row_bytes]
-  NodeScales scales;
+  ScaleSource scales;
   const void* topk_idx;       // [num_tokens, K]; null in a cached call
   const float* topk_weights;  // [num_tokens, K]; or null
   HandleView handle;

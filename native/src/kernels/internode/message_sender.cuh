@@ -149,7 +149,7 @@ class NodeMessageSender {
 
   __device__ void write_scales(int token, const RowPlace& place, uint32_t lanes) const {
     const int words = params_.layout.form.scale_words;
-    const NodeScales& scales = params_.scales;
+    const ScaleSource& scales = params_.scales;
     for (int first = 0; scales.words != nullptr && first < words; first += kWarpLanes) {
       const int word = first + lane_index();
       const uint32_t value =

@@ -7,15 +7,9 @@
 #include "layout/handle_layout.hpp"
 #include "layout/rank_view.hpp"
 #include "layout/region_layout.hpp"
+#include "layout/scale_source.hpp"
 
 namespace ep4j {
-
-// Scales that travel with FP8 rows.
-struct ScaleSource {
-  const uint32_t* words;  // null without scales, or with a cast
-  int64_t stride_token;
-  int64_t stride_word;
-};
 
 struct SendParams {
   RankView view;
