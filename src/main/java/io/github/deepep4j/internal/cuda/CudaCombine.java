@@ -1,7 +1,6 @@
 package io.github.deepep4j.internal.cuda;
 
 import io.github.deepep4j.CombineOptions;
-import io.github.deepep4j.Event;
 import io.github.deepep4j.Stream;
 import io.github.deepep4j.internal.backend.BackendCombine;
 import io.github.deepep4j.internal.cuda.binding.CombineReceiveCall;
@@ -11,7 +10,7 @@ import io.github.deepep4j.tensor.Tensor;
 import org.jspecify.annotations.Nullable;
 
 /** A normal-mode combine whose outputs are published: its receiving half and its result. */
-final class CudaCombine implements BackendCombine, Tensor.Lifetime {
+final class CudaCombine extends CudaResult implements BackendCombine {
   /**
    * Where a combine runs and what it sums.
    *
@@ -26,7 +25,6 @@ final class CudaCombine implements BackendCombine, Tensor.Lifetime {
 
   private static final long GRAIN = 256;
 
-  private final CudaRank rank;
   private final Call call;
   private final CombineOptions options;
   private final CombineReceiveCall receiveCall;
@@ -35,10 +33,6 @@ final class CudaCombine implements BackendCombine, Tensor.Lifetime {
 
   /** Memory of the result; 0 if the caller's tensor takes all of it. */
   private final long block;
-
-  private long mark;
-  private boolean received;
-  private boolean closed;
 
   /**
    * Makes the pending result and takes its memory.
@@ -49,7 +43,7 @@ final class CudaCombine implements BackendCombine, Tensor.Lifetime {
    * @param receiveCall struct of the receiving half, shared by the buffer's combines
    */
   CudaCombine(CudaRank rank, Call call, CombineOptions options, CombineReceiveCall receiveCall) {
-    this.rank = rank;
+    super(rank);
     this.call = call;
     this.options = options;
     this.receiveCall = receiveCall;
@@ -109,30 +103,17 @@ final class CudaCombine implements BackendCombine, Tensor.Lifetime {
   }
 
   @Override
-  public boolean isReceived() {
-    return received;
-  }
-
-  @Override
-  public Event event() {
-    return new CudaEvent(rank, mark, "combine", call.ordinal());
-  }
-
-  @Override
   public void close(@Nullable Stream stream) {
     if (closed) {
       return;
     }
-    // Without a stream the readers are those of the call's own: what the caller enqueued there.
-    long readers = stream == null ? call.stream() : stream.handle();
+    long readers = readers(stream);
     try {
       if (!rank.faults.hasFailed()) {
         receive();
       }
     } finally {
-      if (readers != call.stream()) {
-        rank.streams.events().makeWait(readers, mark);
-      }
+      orderAfterCall(readers);
       giveBack(readers);
     }
   }
@@ -157,26 +138,23 @@ final class CudaCombine implements BackendCombine, Tensor.Lifetime {
   }
 
   @Override
-  public boolean isClosed() {
-    return closed;
+  String operation() {
+    return "combine";
   }
 
   @Override
-  public void checkOpen() {
-    if (closed || rank.isClosed()) {
-      throw new IllegalStateException("the tensor is of a closed result: " + describe());
-    }
-    rank.faults.checkDelivered(call.ordinal(), "combine");
+  long ordinal() {
+    return call.ordinal();
   }
 
   @Override
-  public String describe() {
-    return "combine #" + call.ordinal();
+  long stream() {
+    return call.stream();
   }
 
   @Override
   public Tensor combined() {
-    rank.faults.checkDelivered(call.ordinal(), "combine");
+    checkDelivered();
     return combined;
   }
 

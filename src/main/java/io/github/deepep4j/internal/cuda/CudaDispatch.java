@@ -1,7 +1,6 @@
 package io.github.deepep4j.internal.cuda;
 
 import io.github.deepep4j.DispatchOptions;
-import io.github.deepep4j.Event;
 import io.github.deepep4j.Stream;
 import io.github.deepep4j.internal.backend.BackendDispatch;
 import io.github.deepep4j.internal.backend.BackendHandle;
@@ -11,7 +10,7 @@ import io.github.deepep4j.tensor.Tensor;
 import org.jspecify.annotations.Nullable;
 
 /** A normal-mode dispatch whose sends are issued: its receiving half and its result. */
-final class CudaDispatch implements BackendDispatch, Tensor.Lifetime {
+final class CudaDispatch extends CudaResult implements BackendDispatch {
   /**
    * Where a dispatch runs and delivers to.
    *
@@ -22,7 +21,6 @@ final class CudaDispatch implements BackendDispatch, Tensor.Lifetime {
    */
   record Call(String operation, long ordinal, int region, long stream) {}
 
-  private final CudaRank rank;
   private final Call call;
   private final CudaHandle handle;
   private final DispatchOptions options;
@@ -31,10 +29,7 @@ final class CudaDispatch implements BackendDispatch, Tensor.Lifetime {
   private final int @Nullable [] tokensPerExpert;
   private @Nullable Tensors tensors;
   private @Nullable OwnedResult owned;
-  private long mark;
-  private boolean received;
   private boolean regionHeld = true;
-  private boolean closed;
 
   /**
    * Makes the pending result.
@@ -47,7 +42,7 @@ final class CudaDispatch implements BackendDispatch, Tensor.Lifetime {
    */
   CudaDispatch(
       CudaRank rank, Call call, CudaHandle handle, DispatchOptions options, Received received) {
-    this.rank = rank;
+    super(rank);
     this.call = call;
     this.handle = handle;
     this.options = options;
@@ -94,16 +89,6 @@ final class CudaDispatch implements BackendDispatch, Tensor.Lifetime {
   }
 
   @Override
-  public boolean isReceived() {
-    return received;
-  }
-
-  @Override
-  public Event event() {
-    return new CudaEvent(rank, mark, call.operation(), call.ordinal());
-  }
-
-  @Override
   public void close(@Nullable Stream stream) {
     if (closed) {
       return;
@@ -114,11 +99,8 @@ final class CudaDispatch implements BackendDispatch, Tensor.Lifetime {
       }
     } finally {
       end();
-      // Without a stream the readers are those of the call's own: what the caller enqueued there.
-      long readers = stream == null ? call.stream() : stream.handle();
-      if (readers != call.stream()) {
-        rank.streams.events().makeWait(readers, mark);
-      }
+      long readers = readers(stream);
+      orderAfterCall(readers);
       if (received) {
         releaseRegion(readers);
       } else if (regionHeld) {
@@ -168,21 +150,18 @@ final class CudaDispatch implements BackendDispatch, Tensor.Lifetime {
   }
 
   @Override
-  public void checkOpen() {
-    if (closed || rank.isClosed()) {
-      throw new IllegalStateException("the tensor is of a closed result: " + describe());
-    }
-    rank.faults.checkDelivered(call.ordinal(), call.operation());
+  String operation() {
+    return call.operation();
   }
 
   @Override
-  public boolean isClosed() {
-    return closed;
+  long ordinal() {
+    return call.ordinal();
   }
 
   @Override
-  public String describe() {
-    return call.operation() + " #" + call.ordinal();
+  long stream() {
+    return call.stream();
   }
 
   @Override
@@ -202,7 +181,7 @@ final class CudaDispatch implements BackendDispatch, Tensor.Lifetime {
 
   @Override
   public Tensors tensors() {
-    rank.faults.checkDelivered(call.ordinal(), call.operation());
+    checkDelivered();
     if (tensors == null) {
       tensors = form.tensors(addresses, rank, this::tensor);
     }

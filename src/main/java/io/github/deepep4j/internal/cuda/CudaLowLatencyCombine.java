@@ -1,6 +1,5 @@
 package io.github.deepep4j.internal.cuda;
 
-import io.github.deepep4j.Event;
 import io.github.deepep4j.LowLatencyCombineOptions;
 import io.github.deepep4j.Stream;
 import io.github.deepep4j.internal.backend.BackendCombine;
@@ -10,7 +9,7 @@ import io.github.deepep4j.tensor.Tensor;
 import org.jspecify.annotations.Nullable;
 
 /** A low-latency combine: its receiving half, if it has a hook, and its result. */
-final class CudaLowLatencyCombine implements BackendCombine, Tensor.Lifetime {
+final class CudaLowLatencyCombine extends CudaResult implements BackendCombine {
   /**
    * Where a combine runs and what it sums.
    *
@@ -22,7 +21,6 @@ final class CudaLowLatencyCombine implements BackendCombine, Tensor.Lifetime {
    */
   record Call(long ordinal, CudaLowLatencyHandle handle, int output, int numSms, long stream) {}
 
-  private final CudaRank rank;
   private final OutputSlots outputs;
   private final Call call;
   private final LowLatencyCombineOptions options;
@@ -30,10 +28,6 @@ final class CudaLowLatencyCombine implements BackendCombine, Tensor.Lifetime {
 
   /** Memory of the result; 0 if the caller's tensor takes it. */
   private final long block;
-
-  private long mark;
-  private boolean received;
-  private boolean closed;
 
   /**
    * Makes the result of a call that is about to be issued, and takes its memory.
@@ -45,7 +39,7 @@ final class CudaLowLatencyCombine implements BackendCombine, Tensor.Lifetime {
    */
   CudaLowLatencyCombine(
       CudaRank rank, OutputSlots outputs, Call call, LowLatencyCombineOptions options) {
-    this.rank = rank;
+    super(rank);
     this.outputs = outputs;
     this.call = call;
     this.options = options;
@@ -99,30 +93,17 @@ final class CudaLowLatencyCombine implements BackendCombine, Tensor.Lifetime {
   }
 
   @Override
-  public boolean isReceived() {
-    return received;
-  }
-
-  @Override
-  public Event event() {
-    return new CudaEvent(rank, mark, CudaLowLatencyCombiner.OPERATION, call.ordinal());
-  }
-
-  @Override
   public void close(@Nullable Stream stream) {
     if (closed) {
       return;
     }
-    // Without a stream the readers are those of the call's own: what the caller enqueued there.
-    long readers = stream == null ? call.stream() : stream.handle();
+    long readers = readers(stream);
     try {
       if (!rank.faults.hasFailed()) {
         receive();
       }
     } finally {
-      if (readers != call.stream()) {
-        rank.streams.events().makeWait(readers, mark);
-      }
+      orderAfterCall(readers);
       giveBack(readers);
     }
   }
@@ -147,26 +128,23 @@ final class CudaLowLatencyCombine implements BackendCombine, Tensor.Lifetime {
   }
 
   @Override
-  public boolean isClosed() {
-    return closed;
+  String operation() {
+    return CudaLowLatencyCombiner.OPERATION;
   }
 
   @Override
-  public void checkOpen() {
-    if (closed || rank.isClosed()) {
-      throw new IllegalStateException("the tensor is of a closed result: " + describe());
-    }
-    rank.faults.checkDelivered(call.ordinal(), CudaLowLatencyCombiner.OPERATION);
+  long ordinal() {
+    return call.ordinal();
   }
 
   @Override
-  public String describe() {
-    return CudaLowLatencyCombiner.OPERATION + " #" + call.ordinal();
+  long stream() {
+    return call.stream();
   }
 
   @Override
   public Tensor combined() {
-    rank.faults.checkDelivered(call.ordinal(), CudaLowLatencyCombiner.OPERATION);
+    checkDelivered();
     return combined;
   }
 

@@ -1,6 +1,5 @@
 package io.github.deepep4j.internal.cuda;
 
-import io.github.deepep4j.Event;
 import io.github.deepep4j.LowLatencyDispatchOptions;
 import io.github.deepep4j.Quantization;
 import io.github.deepep4j.Stream;
@@ -17,7 +16,7 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /** A low-latency dispatch whose sends are issued: its receiving half and its result. */
-final class CudaLowLatencyDispatch implements BackendLowLatencyDispatch, Tensor.Lifetime {
+final class CudaLowLatencyDispatch extends CudaResult implements BackendLowLatencyDispatch {
   /** Where each tensor's address is, in the order of {@link #makeTensors}. */
   static final int[] PLACE_MEMBERS = {
     LowLatencyAddresses.X,
@@ -44,7 +43,6 @@ final class CudaLowLatencyDispatch implements BackendLowLatencyDispatch, Tensor.
    */
   record Call(long ordinal, int region, int numSms, long stream) {}
 
-  private final CudaRank rank;
   private final LowLatencyRegions regions;
   private final OutputSlots outputs;
   private final Call call;
@@ -55,10 +53,6 @@ final class CudaLowLatencyDispatch implements BackendLowLatencyDispatch, Tensor.
 
   /** Combines that read what lies beside the region when they are received. */
   private final List<CudaLowLatencyCombine> combines = new ArrayList<>(2);
-
-  private long mark;
-  private boolean received;
-  private boolean closed;
 
   /**
    * Makes the result of an issued call.
@@ -77,7 +71,7 @@ final class CudaLowLatencyDispatch implements BackendLowLatencyDispatch, Tensor.
       Call call,
       Requests.LowLatencyDispatch request,
       long[] places) {
-    this.rank = rank;
+    super(rank);
     this.regions = regions;
     this.outputs = outputs;
     this.call = call;
@@ -146,16 +140,6 @@ final class CudaLowLatencyDispatch implements BackendLowLatencyDispatch, Tensor.
     mark = rank.streams.lastEnd();
   }
 
-  @Override
-  public boolean isReceived() {
-    return received;
-  }
-
-  @Override
-  public Event event() {
-    return new CudaEvent(rank, mark, CudaLowLatencyDispatcher.OPERATION, call.ordinal());
-  }
-
   /** A combine was entered whose receiving half is still to come. */
   void await(CudaLowLatencyCombine combine) {
     combines.add(combine);
@@ -185,11 +169,8 @@ final class CudaLowLatencyDispatch implements BackendLowLatencyDispatch, Tensor.
         receive();
       }
     } finally {
-      // Without a stream the readers are those of the call's own: what the caller enqueued there.
-      long readers = stream == null ? call.stream() : stream.handle();
-      if (readers != call.stream()) {
-        rank.streams.events().makeWait(readers, mark);
-      }
+      long readers = readers(stream);
+      orderAfterCall(readers);
       try {
         if (received) {
           rank.require(
@@ -231,21 +212,18 @@ final class CudaLowLatencyDispatch implements BackendLowLatencyDispatch, Tensor.
   }
 
   @Override
-  public void checkOpen() {
-    if (closed || rank.isClosed()) {
-      throw new IllegalStateException("the tensor is of a closed result: " + describe());
-    }
-    rank.faults.checkDelivered(call.ordinal(), CudaLowLatencyDispatcher.OPERATION);
+  String operation() {
+    return CudaLowLatencyDispatcher.OPERATION;
   }
 
   @Override
-  public boolean isClosed() {
-    return closed;
+  long ordinal() {
+    return call.ordinal();
   }
 
   @Override
-  public String describe() {
-    return CudaLowLatencyDispatcher.OPERATION + " #" + call.ordinal();
+  long stream() {
+    return call.stream();
   }
 
   @Override
@@ -255,7 +233,7 @@ final class CudaLowLatencyDispatch implements BackendLowLatencyDispatch, Tensor.
 
   @Override
   public Tensors tensors() {
-    rank.faults.checkDelivered(call.ordinal(), CudaLowLatencyDispatcher.OPERATION);
+    checkDelivered();
     if (tensors == null) {
       tensors = makeTensors();
     }
