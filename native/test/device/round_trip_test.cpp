@@ -214,7 +214,7 @@ class RoundTrip {
     receive.output = output;
     receive.hidden = c_.hidden;
     receive.weighted = weighted;
-    receive.num_sms = c_.num_sms + end_.rank;
+    receive.num_sms = num_sms_of(c_, end_.rank);
     receive.timeout_nanos = kTimeoutNanos;
     end_.doing = "combining";
     ok(ep4j_combine(end_.buffer, &call, end_.stream), "combine");

@@ -281,6 +281,17 @@ DeviceInput upload_input(RankEnd& end, const Case& c, const RankInput& input) {
   return device;
 }
 
+int num_sms_of(const Case& c, int rank) {
+  const int asked = c.num_sms + rank;
+  if (c.nodes() == 1) {
+    return asked;
+  }
+  ep4j_device device = {};
+  device.struct_size = sizeof device;
+  ok(ep4j_device_info(0, &device), "asking for the device");
+  return std::min(asked, device.num_sms / c.ranks);
+}
+
 ep4j_dispatch_call cached_call(const Case& c, int rank, const DeviceInput& input, int region,
                                int handle) {
   ep4j_dispatch_call call = {};
@@ -299,7 +310,7 @@ ep4j_dispatch_call cached_call(const Case& c, int rank, const DeviceInput& input
   call.zero_fill = c.zero_fill;
   call.region = region;
   call.handle = handle;
-  call.num_sms = c.num_sms + rank;  // may differ by rank
+  call.num_sms = num_sms_of(c, rank);
   call.capacity_rows = c.rows();
   call.timeout_nanos = kTimeoutNanos;
   return call;

@@ -144,6 +144,10 @@ struct DeviceInput {
 };
 DeviceInput upload_input(RankEnd& end, const Case& c, const RankInput& input);
 
+// Multiprocessors of a rank's calls, which may differ by rank; across nodes no more than its share of
+// the device.
+int num_sms_of(const Case& c, int rank);
+
 // A counted or cached dispatch call of a case, without timeouts and indices to think about.
 ep4j_dispatch_call dispatch_call(const Case& c, int rank, const DeviceInput& input, int region,
                                  int handle, uint64_t ticket);
