@@ -182,7 +182,7 @@ typedef struct ep4j_low_latency_config {
 /*
  * How a buffer's ranks share nodes, and the network between these; equal on all ranks but for the
  * seed. Ranks are threads of one process: the network is a loopback of copies, which moves rows as
- * a real one would. Normal mode only. The calls' blocks wait for those of other ranks, so a call may
+ * a real one would (over NVSHMEM: ep4j_nvshmem.h). Normal mode only. The calls' blocks wait for those of other ranks, so a call may
  * have as many as is the rank's share of the device.
  */
 typedef struct ep4j_internode_config {

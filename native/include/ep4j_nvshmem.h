@@ -3,8 +3,8 @@
  * so that a network reaches the peers that loads and stores do not.
  *
  * One rank is one process, and one PE of NVSHMEM; the ranks of a buffer are all PEs, rank r being
- * PE r. Low-latency mode works with every peer; normal mode only if all are within reach of loads
- * and stores. Everything of ep4j.h holds for these buffers, too.
+ * PE r. Low-latency mode works with every peer; normal mode if all are within reach of loads and
+ * stores, or with an ep4j_internode_config if those of each node are. Everything of ep4j.h holds for these buffers, too.
  *
  * NVSHMEM's own calls on the host are collective and have no deadline. So they happen here only:
  * ep4j_nvshmem_start, ep4j_nvshmem_buffer_create, ep4j_buffer_destroy without abandon_window, and
@@ -52,8 +52,8 @@ typedef struct ep4j_nvshmem_config {
 typedef struct ep4j_nvshmem_window {
   uint64_t struct_size;
   int64_t bytes;        /* equal on all ranks, at least ep4j_nvshmem_window_bytes of each */
-  int32_t force_remote; /* 1: also peers within reach are written to as over a network; for tests;
-                           equal on all ranks */
+  int32_t force_remote; /* 1: also peers within reach are written to as over a network, but for those
+                           of the own node; for tests; equal on all ranks */
   int32_t reserved;
 } ep4j_nvshmem_window;
 
@@ -96,6 +96,16 @@ EP4J_API ep4j_status ep4j_nvshmem_buffer_create(const ep4j_buffer_config* config
                                                 const ep4j_low_latency_config* low_latency,
                                                 const ep4j_nvshmem_window* window,
                                                 ep4j_buffer** buffer);
+
+/* The same for a buffer whose ranks are of several nodes; internode may be NULL, too. */
+EP4J_API ep4j_status ep4j_nvshmem_window_bytes_internode(const ep4j_buffer_config* config,
+                                                         const ep4j_low_latency_config* low_latency,
+                                                         const ep4j_internode_config* internode,
+                                                         int64_t* bytes);
+EP4J_API ep4j_status ep4j_nvshmem_buffer_create_internode(
+    const ep4j_buffer_config* config, const ep4j_low_latency_config* low_latency,
+    const ep4j_internode_config* internode, const ep4j_nvshmem_window* window,
+    ep4j_buffer** buffer);
 
 /* Bit r is set if loads and stores reach rank r of a connected buffer, and are used for it. */
 EP4J_API ep4j_status ep4j_nvshmem_reached(ep4j_buffer* buffer, uint32_t* ranks);

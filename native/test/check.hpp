@@ -33,12 +33,13 @@ void expect(bool holds, const Parts&... parts) {
 // Counts cases and prints each as it begins and ends, so that a hang shows where.
 class Suite {
  public:
+  static constexpr int kMostFailures = 8;
+
   // Of all cases those with this text in their names.
   explicit Suite(std::string only = "") : only_(std::move(only)) {}
 
   // Runs a case, unless so many failed that the rest would only burn time.
   void run(const std::string& name, const std::function<void()>& body) {
-    constexpr int kMostFailures = 8;
     if (name.find(only_) == std::string::npos) {
       return;
     }

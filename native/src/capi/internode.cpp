@@ -27,7 +27,7 @@ ep4j_status ep4j_internode_bytes(const ep4j_buffer_config* config,
     require_given(window_bytes, "window_bytes");
     require_given(private_bytes, "private_bytes");
     ep4j::checked(*internode, *config);
-    const ep4j::InternodeLayout layout = ep4j::internode_layout(internode, *config);
+    const ep4j::InternodeLayout layout = ep4j::internode_layout(internode, *config, false);
     *window_bytes = layout.bytes();
     *private_bytes = ep4j::internode_state_layout(layout, *config).bytes();
     return EP4J_OK;

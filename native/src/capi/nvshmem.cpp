@@ -46,16 +46,28 @@ ep4j_status ep4j_nvshmem_look(ep4j_nvshmem_standing* standing) {
 
 ep4j_status ep4j_nvshmem_window_bytes(const ep4j_buffer_config* config,
                                       const ep4j_low_latency_config* low_latency, int64_t* bytes) {
+  return ep4j_nvshmem_window_bytes_internode(config, low_latency, nullptr, bytes);
+}
+
+ep4j_status ep4j_nvshmem_window_bytes_internode(const ep4j_buffer_config* config,
+                                                const ep4j_low_latency_config* low_latency,
+                                                const ep4j_internode_config* internode,
+                                                int64_t* bytes) {
   return guarded([&] {
     require_struct(config, "config");
     require_given(bytes, "bytes");
     if (low_latency != nullptr) {
       require_struct(low_latency, "low_latency");
     }
+    if (internode != nullptr) {
+      require_struct(internode, "internode");
+      ep4j::checked(*internode, *config);
+    }
     ep4j_buffer_memory memory = {};
     ep4j::describe_memory(*config, low_latency, true, memory);
     *bytes = memory.control_bytes + memory.dispatch_bytes + memory.combine_bytes +
-             memory.low_latency_dispatch_bytes + memory.low_latency_combine_bytes;
+             memory.low_latency_dispatch_bytes + memory.low_latency_combine_bytes +
+             ep4j::lines(ep4j::internode_layout(internode, *config, true).bytes());
     return EP4J_OK;
   });
 }
@@ -63,6 +75,14 @@ ep4j_status ep4j_nvshmem_window_bytes(const ep4j_buffer_config* config,
 ep4j_status ep4j_nvshmem_buffer_create(const ep4j_buffer_config* config,
                                        const ep4j_low_latency_config* low_latency,
                                        const ep4j_nvshmem_window* window, ep4j_buffer** buffer) {
+  return ep4j_nvshmem_buffer_create_internode(config, low_latency, nullptr, window, buffer);
+}
+
+ep4j_status ep4j_nvshmem_buffer_create_internode(const ep4j_buffer_config* config,
+                                                 const ep4j_low_latency_config* low_latency,
+                                                 const ep4j_internode_config* internode,
+                                                 const ep4j_nvshmem_window* window,
+                                                 ep4j_buffer** buffer) {
   return guarded([&] {
     require_struct(config, "config");
     require_struct(window, "window");
@@ -70,7 +90,13 @@ ep4j_status ep4j_nvshmem_buffer_create(const ep4j_buffer_config* config,
     if (low_latency != nullptr) {
       require_struct(low_latency, "low_latency");
     }
-    *buffer = ep4j::make_buffer(*config, low_latency, ep4j::NvshmemTransport(*window, *config));
+    if (internode != nullptr) {
+      require_struct(internode, "internode");
+      ep4j::checked(*internode, *config);
+    }
+    const int ranks_per_node = internode == nullptr ? 1 : internode->ranks_per_node;
+    *buffer = ep4j::make_buffer(*config, low_latency,
+                                ep4j::NvshmemTransport(*window, *config, ranks_per_node), internode);
     return EP4J_OK;
   });
 }

@@ -8,11 +8,14 @@
 //   incoming  [remotes][staging_rows] messages, as the fabric brings them
 //   outgoing  [remotes][max_tokens] messages and sums, from which the fabric takes them
 //   sums      [outputs][remotes][max_tokens] sums, as the fabric brings them
+//   returning [outputs][remotes][max_tokens] sums, from which a network takes them; only with one
 //
 // A message is a token's row with what is known about it, for all ranks of one node; messages to a
 // node are numbered in token order. It comes from the same local rank of its node. outgoing has a
 // place for every message, so that a sender only waits for places at the other end; sums has too, so
-// that nobody who sums waits for who receives.
+// that nobody who sums waits for who receives. Puts of the loopback are complete when their launch
+// ends, so sums may lie in outgoing; those of a network only when the output that they were made for
+// is read, so they have places of their own.
 #pragma once
 
 #include "layout/messages.hpp"
@@ -67,6 +70,7 @@ struct InternodeLayout {
   int max_row_bytes;
   int max_scale_words;
   int outputs;
+  bool has_network = false;
 
   EP4J_HOST_DEVICE constexpr int64_t signal(int remote, int64_t place) const {
     return remote * staging_words() + 8 * place;
@@ -95,7 +99,14 @@ struct InternodeLayout {
     return outgoing(topology.remotes(), 0) +
            (table(output, remote) * max_tokens + message) * sum_bytes();
   }
-  EP4J_HOST_DEVICE constexpr int64_t bytes() const { return sum(outputs, 0, 0); }
+  EP4J_HOST_DEVICE constexpr int64_t outgoing_sum(int output, int remote, int64_t message) const {
+    return has_network
+               ? sum(outputs, 0, 0) + (table(output, remote) * max_tokens + message) * sum_bytes()
+               : outgoing(remote, message);
+  }
+  EP4J_HOST_DEVICE constexpr int64_t bytes() const {
+    return has_network ? outgoing_sum(outputs, 0, 0) : sum(outputs, 0, 0);
+  }
 
   // Of the widest message and sum.
   EP4J_HOST_DEVICE constexpr int64_t message_bytes() const {

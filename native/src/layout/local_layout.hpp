@@ -53,9 +53,9 @@ struct SendPlan {
 
 // Where a peer's outputs lie, from the waiting kernel of a combine to the summing one.
 struct PeerOutput {
-  const char* x;  // null: the peer adds nothing
+  const char* x;  // null: nothing can be read there
   const float* weights;
-  uint64_t* read;  // where the peer learns that its outputs were read
+  uint64_t* read;  // where the peer learns that its outputs were read; null: it adds nothing
   int32_t output;   // of the peer
   int32_t returns;  // sums that come from it over a network
 };

@@ -123,7 +123,8 @@ Buffer::Buffer(const ep4j_buffer_config& config, const ep4j_low_latency_config* 
                        : std::make_unique<LowLatency>(*low_latency, config, limits_, bulk_,
                                                       transport.has_network())),
       internode_(internode == nullptr ? nullptr
-                                      : std::make_unique<Internode>(*internode, config, limits_)),
+                                      : std::make_unique<Internode>(*internode, config, limits_,
+                                                                    transport.has_network())),
       layout_(BufferMemory(config, low_latency_ == nullptr ? 0 : low_latency_->layout.bytes(),
                            transport.has_network(),
                            internode_ == nullptr ? 0 : internode_->layout.bytes())
@@ -161,7 +162,8 @@ Buffer::Buffer(const ep4j_buffer_config& config, const ep4j_low_latency_config* 
                             digest(config,
                                    low_latency_layout(low_latency, config.num_ranks,
                                                       config.num_experts, transport.has_network()),
-                                   transport.has_network(), internode_layout(internode, config)));
+                                   transport.has_network(),
+                            internode_layout(internode, config, transport.has_network())));
 
   for (int i = 0; i < config.num_regions; i++) {
     regions_[static_cast<size_t>(i)].place = {layout_.region(i), config.region_bytes};
@@ -210,8 +212,9 @@ void Buffer::require_room(const ep4j_window_name* names) const {
     std::memcpy(&name, names[rank].bytes, sizeof name);
     other_ranks += same_device(name_, name) && !same_process(name_, name) ? 1 : 0;
     ranks_here += same_device(name_, name) ? 1 : 0;
-    require(internode_ == nullptr || same_process(name_, name), "rank ", rank,
-            " must be a thread of this process: nodes are simulated here, over a loopback network");
+    require(internode_ == nullptr || layout_.has_network || same_process(name_, name), "rank ",
+            rank, " must be a thread of this process: nodes are simulated here, over a loopback "
+            "network");
     for (unsigned char byte : names[rank].bytes) {
       group = hashed(group, byte);
     }
@@ -252,7 +255,8 @@ void Buffer::connect(const ep4j_window_name* names) {
   }
   for (int rank = 0; rank < config_.num_ranks; rank++) {
     view_.windows[rank] = peers[static_cast<size_t>(rank)].address();
-    distant_ = distant_ < 0 && view_.windows[rank] == nullptr ? rank : distant_;
+    const bool must_reach = rank / view_.ranks_per_node == config_.rank / view_.ranks_per_node;
+    distant_ = distant_ < 0 && must_reach && view_.windows[rank] == nullptr ? rank : distant_;
   }
   peers_ = std::move(peers);
 }
@@ -282,8 +286,9 @@ uint32_t Buffer::reached() const {
 }
 
 void Buffer::require_reach() const {
-  require(distant_ < 0, "normal mode needs every peer within reach of loads and stores; rank ",
-          distant_, " is reached by a network only, which low-latency mode serves");
+  require(distant_ < 0, "normal mode needs every rank of a node within reach of loads and stores; "
+          "rank ", distant_, " is reached by a network only, which serves other nodes and "
+          "low-latency mode");
 }
 
 }  // namespace ep4j

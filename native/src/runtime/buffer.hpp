@@ -207,7 +207,7 @@ class Buffer {
   WindowName name_ = {};
   RankView view_ = {};
   std::vector<MappedWindow> peers_;  // empty while not connected
-  int distant_ = -1;                 // the first rank that only a network reaches, -1 for none
+  int distant_ = -1;  // the first rank of the own node that only a network reaches, -1 for none
   std::vector<HandleRecord> handle_records_;
   std::unique_ptr<RegionState[]> regions_;
   std::array<OutputState, kMaxOutputs> outputs_ = {};

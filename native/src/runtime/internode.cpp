@@ -22,7 +22,7 @@ const ep4j_internode_config& checked(const ep4j_internode_config& config,
 }
 
 InternodeLayout internode_layout(const ep4j_internode_config* config,
-                                 const ep4j_buffer_config& buffer) {
+                                 const ep4j_buffer_config& buffer, bool has_network) {
   if (config == nullptr) {
     return {{buffer.num_ranks, buffer.num_ranks}, 0, 0, 0, 0, 0};
   }
@@ -32,7 +32,8 @@ InternodeLayout internode_layout(const ep4j_internode_config* config,
           staging,
           buffer.max_row_bytes,
           config->max_scale_words,
-          buffer.num_outputs};
+          buffer.num_outputs,
+          has_network};
 }
 
 InternodeStateLayout internode_state_layout(const InternodeLayout& layout,
@@ -41,9 +42,9 @@ InternodeStateLayout internode_state_layout(const InternodeLayout& layout,
 }
 
 Internode::Internode(const ep4j_internode_config& given, const ep4j_buffer_config& buffer,
-                     const DeviceLimits& limits)
+                     const DeviceLimits& limits, bool has_network)
     : config(checked(given, buffer)),
-      layout(internode_layout(&given, buffer)),
+      layout(internode_layout(&given, buffer, has_network)),
       state_layout(internode_state_layout(layout, buffer)),
       num_sms(limits.num_sms),
       memory(static_cast<size_t>(state_layout.bytes())) {

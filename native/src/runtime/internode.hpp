@@ -14,13 +14,13 @@ const ep4j_internode_config& checked(const ep4j_internode_config& config,
 
 // Where everything lies; empty without a configuration.
 InternodeLayout internode_layout(const ep4j_internode_config* config,
-                                 const ep4j_buffer_config& buffer);
+                                 const ep4j_buffer_config& buffer, bool has_network);
 InternodeStateLayout internode_state_layout(const InternodeLayout& layout,
                                             const ep4j_buffer_config& buffer);
 
 struct Internode {
   Internode(const ep4j_internode_config& config, const ep4j_buffer_config& buffer,
-            const DeviceLimits& limits);
+            const DeviceLimits& limits, bool has_network);
 
   const ep4j_internode_config config;
   const InternodeLayout layout;

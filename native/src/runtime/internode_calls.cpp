@@ -99,6 +99,7 @@ void Buffer::reduce_across(const ep4j_combine_call& call, const PublishParams& p
   params.rank_major = handle.rank_major;
   params.weighted = call.weighted;
   params.with_weights = call.topk_weights != nullptr;
+  params.output = call.output;
   check(launch_node_reduce(params, num_blocks(call.num_sms), stream),
         "launching the sums of this node");
 }

@@ -68,10 +68,11 @@ void require_config(const ep4j_nvshmem_config& config) {
 
 class NvshmemWindow : public Transport::Window {
  public:
-  NvshmemWindow(int64_t bytes, bool force_remote, int rank)
+  NvshmemWindow(int64_t bytes, bool force_remote, int rank, int ranks_per_node)
       : bytes_(bytes),
         force_remote_(force_remote),
         rank_(rank),
+        ranks_per_node_(ranks_per_node),
         address_(NvshmemWorld::instance().allocate(bytes)) {}
   ~NvshmemWindow() override {
     if (address_ != nullptr) {
@@ -90,16 +91,20 @@ class NvshmemWindow : public Transport::Window {
 
   MappedWindow map(const WindowName& own, const WindowName& peer, int rank) const override {
     require_alike(own, peer, rank);
-    const bool is_own = rank == rank_;
-    return MappedWindow(is_own          ? address_
-                        : force_remote_ ? nullptr
-                                        : NvshmemWorld::instance().reach(address_, rank));
+    if (rank == rank_) {
+      return MappedWindow(address_);
+    }
+    const bool is_near = rank / ranks_per_node_ == rank_ / ranks_per_node_;
+    return MappedWindow(force_remote_ && !is_near
+                            ? nullptr
+                            : NvshmemWorld::instance().reach(address_, rank));
   }
 
  private:
   const int64_t bytes_;
   const bool force_remote_;
   const int rank_;
+  const int ranks_per_node_;
   char* address_;
 };
 
@@ -221,15 +226,16 @@ char* NvshmemWorld::reach(char* window, int rank) const {
 }
 
 NvshmemTransport::NvshmemTransport(const ep4j_nvshmem_window& window,
-                                   const ep4j_buffer_config& buffer)
-    : window_(window), rank_(buffer.rank) {
+                                   const ep4j_buffer_config& buffer, int ranks_per_node)
+    : window_(window), rank_(buffer.rank), ranks_per_node_(ranks_per_node) {
   NvshmemWorld::instance().require_running(buffer.rank, buffer.num_ranks);
 }
 
 std::unique_ptr<Transport::Window> NvshmemTransport::allocate(int64_t bytes) const {
   require(bytes <= window_.bytes, "the window's bytes must be at least ", bytes, ": ",
           window_.bytes);
-  return std::make_unique<NvshmemWindow>(window_.bytes, window_.force_remote != 0, rank_);
+  return std::make_unique<NvshmemWindow>(window_.bytes, window_.force_remote != 0, rank_,
+                                         ranks_per_node_);
 }
 
 }  // namespace ep4j

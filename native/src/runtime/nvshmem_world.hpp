@@ -46,10 +46,12 @@ class NvshmemWorld {
   ep4j_nvshmem_config config_ = {};
 };
 
-// Windows of equal size on all ranks.
+// Windows of equal size on all ranks. Those that are forced to be far are of other nodes than of the
+// ranks_per_node here; 1 where nobody has said what a node is.
 class NvshmemTransport : public Transport {
  public:
-  NvshmemTransport(const ep4j_nvshmem_window& window, const ep4j_buffer_config& buffer);
+  NvshmemTransport(const ep4j_nvshmem_window& window, const ep4j_buffer_config& buffer,
+                   int ranks_per_node);
 
   bool has_network() const override { return true; }
   std::unique_ptr<Window> allocate(int64_t bytes) const override;
@@ -57,6 +59,7 @@ class NvshmemTransport : public Transport {
  private:
   const ep4j_nvshmem_window window_;
   const int rank_;
+  const int ranks_per_node_;
 };
 
 }  // namespace ep4j

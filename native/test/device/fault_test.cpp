@@ -1,5 +1,6 @@
 // What happens when a rank is silent, differs, asks for too much, or is masked. After each fault
 // the device still works: the next test makes new buffers in the same process.
+#include <algorithm>
 #include <chrono>
 
 #include "suites.hpp"
@@ -24,6 +25,8 @@ void expect_drop(RankEnd& end, const Case& c, const ep4j_dispatch_call& call, in
   expect(counts.needed == needed && counts.capacity == needed - 1, "needed ", counts.needed, " of ",
          counts.capacity);
 }
+
+int odd_rank(const Case& c) { return std::min(2, c.ranks - 1); }
 
 // Rules that the host can see are refused there, before anything is issued.
 void host_refusals() {
@@ -62,14 +65,13 @@ void host_refusals() {
 
 }  // namespace
 
-// Rank 2 never calls. Rank 0 gives up first; the others, which would wait longer,
+// The odd rank never calls. Rank 0 gives up first; the others, which would wait longer,
 // learn it from rank 0.
-void silent_rank(const Case& c) {
-  World world(c);
+void silent_rank(Ranks& ranks, const Case& c) {
   std::vector<RankInput> inputs = make_inputs(c, 0);
-  world.run([&](RankEnd& end) {
+  ranks.run([&](RankEnd& end) {
     DeviceInput input = upload_input(end, c, inputs[static_cast<size_t>(end.rank)]);
-    if (end.rank == 2) {
+    if (end.rank == odd_rank(c)) {
       return;
     }
     ep4j_dispatch_call call = dispatch_call(c, end.rank, input, 0, 0, 1);
@@ -80,7 +82,7 @@ void silent_rank(const Case& c) {
     auto took = std::chrono::steady_clock::now() - begin;
     expect(took < std::chrono::seconds(5), "rank ", end.rank, " waited for its own deadline");
     expect_fault(end.fault(), end.rank == 0 ? EP4J_FAULT_TIMEOUT : EP4J_FAULT_PEER_FAILED,
-                 EP4J_STAGE_COUNTS, 2, 0);
+                 EP4J_STAGE_COUNTS, odd_rank(c), 0);
     // The buffer has failed: a further call returns at once.
     call.region = 1;
     call.ticket = 2;
@@ -92,15 +94,13 @@ void silent_rank(const Case& c) {
 }
 
 // Exactly full works; one row less of room drops the call everywhere; then the call works again.
-void overflow(Case c, bool bounded) {
-  c.bounded = bounded;
-  World world(c);
+void overflow(Ranks& ranks, const Case& c, bool bounded) {
   std::vector<RankInput> inputs = make_inputs(c, 0);
   std::vector<Received> want;
   for (int rank = 0; rank < c.ranks; rank++) {
     want.push_back(expected_dispatch(c, inputs, rank));
   }
-  world.run([&](RankEnd& end) {
+  ranks.run([&](RankEnd& end) {
     const Received& mine = want[static_cast<size_t>(end.rank)];
     DeviceInput input = upload_input(end, c, inputs[static_cast<size_t>(end.rank)]);
     for (int missing : {0, 1, 0}) {
@@ -123,15 +123,14 @@ void overflow(Case c, bool bounded) {
 }
 
 // A routing that breaks a rule on rank 1 is refused everywhere, by name; then a good one works.
-void refused(const Case& c, int64_t value, int rule) {
+void refused(Ranks& ranks, const Case& c, int64_t value, int rule) {
   constexpr int kToken = 3;
-  World world(c);
   std::vector<RankInput> inputs = make_inputs(c, 0);
   std::vector<RankInput> bad = inputs;
   int64_t* choices = &bad[1].topk_idx[static_cast<size_t>(kToken * c.topk)];
   choices[0] = 2;
   choices[1] = value;
-  world.run([&](RankEnd& end) {
+  ranks.run([&](RankEnd& end) {
     const size_t rank = static_cast<size_t>(end.rank);
     DeviceInput good_input = upload_input(end, c, inputs[rank]);
     DeviceInput bad_input = upload_input(end, c, bad[rank]);
@@ -151,23 +150,23 @@ void refused(const Case& c, int64_t value, int rule) {
   });
 }
 
-// The others go on without rank 2: masked by the host, or by the device on a timeout.
-void masked(const Case& c, bool by_host) {
-  World world(c, 2, 2, !by_host);
+// The others go on without the odd rank: masked by the host, or by the device on a timeout.
+void masked(Ranks& ranks, const Case& c, bool by_host) {
+  const int odd = odd_rank(c);
   std::vector<RankInput> inputs = make_inputs(c, 0);
-  std::vector<RankInput> seen = without(c, inputs, 2);
+  std::vector<RankInput> seen = without(c, inputs, odd);
   std::vector<CombineInput> y;
   for (int rank = 0; rank < c.ranks; rank++) {
     y.push_back(make_combine_input(c, rank, expected_dispatch(c, seen, rank).num_received, 0));
   }
-  world.run([&](RankEnd& end) {
+  ranks.run([&](RankEnd& end) {
     const size_t rank = static_cast<size_t>(end.rank);
     DeviceInput input = upload_input(end, c, inputs[rank]);
-    if (end.rank == 2) {
+    if (end.rank == odd) {
       return;
     }
     if (by_host) {
-      ok(ep4j_mask(end.buffer, 2), "masking");
+      ok(ep4j_mask(end.buffer, odd), "masking");
     }
     ep4j_dispatch_call call = dispatch_call(c, end.rank, input, 0, 0, 1);
     call.timeout_nanos = kShortNanos;
@@ -176,9 +175,9 @@ void masked(const Case& c, bool by_host) {
     ep4j_counts counts = await_counts(end, c, 1, per_expert);
     Received got = read_result(end, c, result, counts.num_received, true);
     expect_same(c, got, expected_dispatch(c, seen, end.rank), true);
-    uint32_t ranks = 0;
-    ok(ep4j_masked(end.buffer, &ranks), "masked");
-    expect(ranks == 1u << 2, "masked ranks ", ranks);
+    uint32_t masked_ranks = 0;
+    ok(ep4j_masked(end.buffer, &masked_ranks), "masked");
+    expect(masked_ranks == 1u << odd, "masked ranks ", masked_ranks);
 
     ep4j_combine_call combine = {};
     combine.struct_size = sizeof combine;
@@ -200,15 +199,36 @@ void masked(const Case& c, bool by_host) {
     end.expect_no_fault();
   });
   // The masked rank learns it at its next call.
-  world.run([&](RankEnd& end) {
-    if (end.rank != 2) {
+  ranks.run([&](RankEnd& end) {
+    if (end.rank != odd) {
       return;
     }
-    issue(end, dispatch_call(c, end.rank, upload_input(end, c, inputs[2]), 0, 0, 1));
+    issue(end, dispatch_call(c, end.rank, upload_input(end, c, inputs[static_cast<size_t>(odd)]), 0, 0, 1));
     end.sync();
     ep4j_error_record record = end.fault();
     expect(record.fault == EP4J_FAULT_MASKED, "fault ", record.fault);
   });
+}
+
+void silent_rank(const Case& c) {
+  World world(c);
+  silent_rank(world, c);
+}
+
+void overflow(Case c, bool bounded) {
+  c.bounded = bounded;
+  World world(c);
+  overflow(world, c, bounded);
+}
+
+void refused(const Case& c, int64_t value, int rule) {
+  World world(c);
+  refused(world, c, value, rule);
+}
+
+void masked(const Case& c, bool by_host) {
+  World world(c, 2, 2, !by_host);
+  masked(world, c, by_host);
 }
 
 void fault_tests(Suite& suite) {

@@ -1,7 +1,5 @@
 // A graph with one dispatch and one combine, captured once and replayed with changed routing, with
 // eager calls between.
-#include <barrier>
-
 #include "suites.hpp"
 
 namespace ep4j::test {
@@ -66,9 +64,13 @@ void overwrite(RankEnd& end, const void* device, const std::vector<T>& values) {
 }  // namespace
 
 void replay(const Case& c, int replays) {
+  World world(c);
+  replay(world, c, replays);
+}
+
+void replay(Ranks& ranks, const Case& c, int replays) {
   constexpr int kPinnedRegion = 0;
   constexpr int kEagerRegion = 1;
-  World world(c);
   std::vector<std::vector<RankInput>> inputs;
   std::vector<CombineInput> y;
   for (int i = 0; i <= replays; i++) {
@@ -79,8 +81,7 @@ void replay(const Case& c, int replays) {
   }
   // A graph's first launch goes through the driver's own uploads. While a peer's graph waited, they
   // and other ranks' copies could wait for it (seen in one run of five on an H100).
-  std::barrier uploaded(c.ranks);
-  world.run([&](RankEnd& end) {
+  ranks.run([&](RankEnd& end) {
     const size_t rank = static_cast<size_t>(end.rank);
     const size_t elements = static_cast<size_t>(c.tokens[rank]) * static_cast<size_t>(c.hidden);
     Captured captured = {};
@@ -97,7 +98,7 @@ void replay(const Case& c, int replays) {
     ok(cudaGraphInstantiate(&captured.graph, graph, 0), "instantiating");
     ok(cudaGraphUpload(captured.graph, end.stream), "uploading the graph");
     end.sync();
-    uploaded.arrive_and_wait();
+    ranks.meet();
     for (int i = 0; i < replays; i++) {
       const std::vector<RankInput>& now = inputs[static_cast<size_t>(i)];
       overwrite(end, captured.input.x, now[rank].x);

@@ -63,7 +63,7 @@ std::vector<Case> casts_of(Case c) {
   return cases;
 }
 
-Form awkward(uint64_t seed, int ranks) {
+Form awkward_form(uint64_t seed, int ranks) {
   const int hiddens[] = {8, 24, 136, 384, 512, 1152, 1160, 2048, 3592, 4608, 7168};
   Form form;
   const int topk = 1 + static_cast<int>(mix(seed, 1) % 10);

@@ -25,7 +25,7 @@ void round_trips(RankEnd& end, const Form& form, const std::vector<LowLatencyPla
 std::vector<Case> casts_of(Case c);
 
 // Seeded sizes that nothing divides evenly.
-Form awkward(uint64_t seed, int ranks);
+Form awkward_form(uint64_t seed, int ranks);
 
 // Plans of a soak: [cast][routing].
 std::vector<std::vector<LowLatencyPlan>> soak_plans(const Case& c);

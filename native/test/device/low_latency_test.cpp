@@ -150,7 +150,7 @@ void low_latency_tests(Suite& suite, bool single_rank) {
   limits(suite);
   for (uint64_t seed = 1; seed <= 50; seed++) {
     const int counts[] = {1, 2, 3, 4, 8};
-    run(suite, awkward(seed, counts[seed % 5]));
+    run(suite, awkward_form(seed, counts[seed % 5]));
   }
   run(suite, {low_latency_case(16, 64, 8, 256, std::vector<int>(16, 6)), false});
   for (int ranks : {1, 2, 3, 4, 8}) {

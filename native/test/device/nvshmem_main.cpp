@@ -1,9 +1,13 @@
-// ep4j_nvshmem_tests RANKS [forms SEEDS | soak ROUNDS | faults | death | bench FILE COMMIT]: RANKS
-// processes on one device. Without more: forms, faults and a soak. "death": only the faults that end
+// ep4j_nvshmem_tests RANKS [forms SEEDS | soak ROUNDS | faults | death | bench FILE COMMIT |
+// nodes RANKS_PER_NODE [ROUNDS [SEED] | faults] | nodes 1 death | nodes 1 death-waiting]: RANKS
+// processes on one device. Without more: forms, faults and a soak of low latency. "nodes": normal mode
+// across nodes, faults included, by a seed that is printed. "death": only the faults that end
 // processes. With several processes on a device start NVIDIA MPS first, or every exchange takes
-// milliseconds.
+// milliseconds; but not for death-waiting, which kills a process whose kernel runs: MPS would take the
+// others' contexts along.
 #include <cstdlib>
 #include <cstring>
+#include <random>
 
 #include "nvshmem_test.hpp"
 
@@ -13,9 +17,23 @@ using namespace ep4j::test;
 
 int usage() {
   std::printf(
-      "ep4j_nvshmem_tests RANKS [forms SEEDS | soak ROUNDS | faults | death | bench FILE "
-      "COMMIT]\n");
+      "ep4j_nvshmem_tests RANKS [forms SEEDS | soak ROUNDS | faults | death | bench FILE COMMIT |\n"
+      "    nodes RANKS_PER_NODE [ROUNDS [SEED] | faults] | nodes 1 death | nodes 1 death-waiting]\n");
   return 2;
+}
+
+void run_nodes(PeSuite& suite, PeGroup& group, int argc, char** argv) {
+  const int ranks_per_node = std::atoi(argv[3]);
+  const std::string part = argc > 4 ? argv[4] : "";
+  uint64_t seed = argc > 5 ? std::strtoull(argv[5], nullptr, 10) : std::random_device()() % 1000000;
+  seed = group.exchange(seed)[0];
+  if (part != "faults") {
+    if (group.rank() == 0) {
+      std::printf("seed %llu\n", static_cast<unsigned long long>(seed));
+    }
+    nvshmem_node_tests(suite, group, ranks_per_node, part.empty() ? 200 : std::atoi(argv[4]), seed);
+  }
+  nvshmem_node_fault_tests(suite, group, ranks_per_node);
 }
 
 // All that leaves NVSHMEM running.
@@ -30,6 +48,9 @@ int run_all(PeGroup& group, int argc, char** argv) {
     return 0;
   }
   PeSuite suite(group);
+  if (what == "nodes") {
+    run_nodes(suite, group, argc, argv);
+  }
   if (what.empty() || what == "forms") {
     nvshmem_form_tests(suite, group, what.empty() ? 10 : std::atoi(argv[3]));
   }
@@ -44,10 +65,10 @@ int run_all(PeGroup& group, int argc, char** argv) {
   return suite.finish();
 }
 
-int run_death(PeGroup& group, bool known) {
+int run_death(PeGroup& group, const std::function<void(PeSuite&)>& test) {
   start_nvshmem(group);
   PeSuite suite(group);
-  nvshmem_death_test(suite, group, known);
+  test(suite);
   ok(ep4j_nvshmem_stop(1), "abandoning NVSHMEM");
   const int code = suite.finish();
   std::fflush(stdout);
@@ -59,19 +80,33 @@ int run_death(PeGroup& group, bool known) {
 int main(int argc, char** argv) {
   const int ranks = argc > 1 ? std::atoi(argv[1]) : 2;
   const std::string what = argc > 2 ? argv[2] : "";
-  const int needed = what == "bench" ? 5 : what == "forms" || what == "soak" ? 4 : 1;
+  const bool one_word = what == "forms" || what == "soak" || what == "nodes";
+  const int needed = what == "bench" ? 5 : one_word ? 4 : 1;
   if (ranks < 1 || ranks > EP4J_MAX_RANKS || argc < needed) {
     return usage();
   }
+  const int ranks_per_node = what == "nodes" ? std::atoi(argv[3]) : 1;
+  if (ranks_per_node < 1 || ranks % ranks_per_node != 0 || (what == "nodes" && ranks_per_node == ranks)) {
+    return usage();
+  }
   constexpr int kSeconds = 600;
+  const std::string part = what == "nodes" && argc > 4 ? argv[4] : "";
   int failed = 0;
-  if (what != "death") {
+  if (part == "death" || part == "death-waiting") {
+    failed = PeGroup::launch(ranks, 40, [&](PeGroup& group) {
+      return run_death(group, [&](PeSuite& suite) {
+        nvshmem_node_death_test(suite, group, part == "death-waiting");
+      });
+    });
+  } else if (what != "death") {
     failed = PeGroup::launch(ranks, kSeconds,
                              [&](PeGroup& group) { return run_all(group, argc, argv); });
   }
   if (ranks > 1 && (what.empty() || what == "faults" || what == "death")) {
     for (bool known : {true, false}) {
-      failed += PeGroup::launch(ranks, 40, [&](PeGroup& group) { return run_death(group, known); });
+      failed += PeGroup::launch(ranks, 40, [&](PeGroup& group) {
+        return run_death(group, [&](PeSuite& suite) { nvshmem_death_test(suite, group, known); });
+      });
     }
   }
   std::printf("%d PEs failed\n", failed);

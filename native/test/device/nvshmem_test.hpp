@@ -18,6 +18,7 @@ class PeSuite {
  private:
   PeGroup& group_;
   Suite suite_;
+  int failed_ = 0;  // as rank 0's suite counts
 };
 
 void nvshmem_form_tests(PeSuite& suite, PeGroup& group, int seeds);
@@ -29,6 +30,14 @@ void nvshmem_fault_tests(PeSuite& suite, PeGroup& group);
 // The last rank is killed; the others end without it. known: they are told, else a deadline ends
 // their wait for it.
 void nvshmem_death_test(PeSuite& suite, PeGroup& group, bool known);
+
+// Normal mode across nodes; routing and order are drawn from the seed, the same on all ranks.
+void nvshmem_node_tests(PeSuite& suite, PeGroup& group, int ranks_per_node, int rounds,
+                        uint64_t seed);
+void nvshmem_node_fault_tests(PeSuite& suite, PeGroup& group, int ranks_per_node);
+
+// The last rank, a node of its own, is killed: between calls, or while its kernel waits for others.
+void nvshmem_node_death_test(PeSuite& suite, PeGroup& group, bool waiting);
 
 void bench_nvshmem(PeGroup& group, const char* path, const std::string& commit);
 

@@ -1,5 +1,7 @@
 #include "pe_world.hpp"
 
+#include <algorithm>
+
 namespace ep4j::test {
 
 void start_nvshmem(PeGroup& group) {
@@ -27,10 +29,16 @@ PeWorld::PeWorld(PeGroup& group, const Case& c, const ep4j_low_latency_config* l
   ep4j_nvshmem_window window = {};
   window.struct_size = sizeof window;
   window.force_remote = options.force_remote;
-  ok(ep4j_nvshmem_window_bytes(&config, low_latency, &window.bytes), "sizing the window");
+  const ep4j_internode_config nodes = internode_config(c, group.rank());
+  const ep4j_internode_config* internode = c.nodes() > 1 ? &nodes : nullptr;
+  ok(ep4j_nvshmem_window_bytes_internode(&config, low_latency, internode, &window.bytes),
+     "sizing the window");
+  const std::vector<int64_t> all_bytes = group.exchange(window.bytes);
+  window.bytes = *std::max_element(all_bytes.begin(), all_bytes.end());
   ep4j_buffer* buffer = nullptr;
-  ok(ep4j_nvshmem_buffer_create(&config, low_latency, &window, &buffer), "making a buffer");
-  end_ = std::make_unique<RankEnd>(group.rank(), 0, buffer, size_t{384} << 20);
+  ok(ep4j_nvshmem_buffer_create_internode(&config, low_latency, internode, &window, &buffer),
+     "making a buffer");
+  end_ = std::make_unique<RankEnd>(group.rank(), 0, buffer, options.scratch_bytes);
   ep4j_window_name name = {};
   ok(ep4j_buffer_window(buffer, &name), "naming the window");
   const std::vector<ep4j_window_name> names = group.exchange(name);
@@ -48,6 +56,19 @@ PeWorld::~PeWorld() {
   } catch (const std::exception& error) {
     std::printf("PE %d, closing: %s\n", group_.rank(), error.what());
   }
+}
+
+void PeWorld::run(const std::function<void(RankEnd&)>& body) {
+  std::string failure;
+  try {
+    end_->scratch.reset();
+    body(*end_);
+    end_->sync();
+  } catch (const std::exception& error) {
+    failure = error.what();
+  }
+  const std::string failures = group_.join_failures(failure);
+  expect(failures.empty(), failures);
 }
 
 void PeWorld::close(bool abandon_window) {

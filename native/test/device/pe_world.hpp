@@ -9,20 +9,24 @@ namespace ep4j::test {
 // Joins NVSHMEM; once per process.
 void start_nvshmem(PeGroup& group);
 
-class PeWorld {
+class PeWorld : public Ranks {
  public:
   struct Options {
     bool force_remote = false;
     bool mask_on_timeout = false;
+    size_t scratch_bytes = size_t{384} << 20;
   };
 
-  // Collective, as its end is; without low latency if that is null.
+  // Collective, as its end is; without low latency if that is null, over several nodes if the case is.
   PeWorld(PeGroup& group, const Case& c, const ep4j_low_latency_config* low_latency,
           const Options& options);
-  ~PeWorld();
+  ~PeWorld() override;
   PeWorld(const PeWorld&) = delete;
 
   RankEnd& end() { return *end_; }
+
+  void run(const std::function<void(RankEnd&)>& body) override;
+  void meet() override { group_.meet(); }
 
   // Ends this rank's buffer after another rank has died: leaves its window, or tries to free it, in
   // vain. After the latter a barrier of NVSHMEM waits on the device for good, and so would whoever

@@ -264,11 +264,28 @@ class RoundTrip {
   const int first_place_;
 };
 
+std::vector<Expected> expect_rounds(const Case& c) {
+  std::vector<Expected> want = {expect_round(c, 0), expect_round(c, 1)};
+  for (size_t round = 0; round < want.size(); round++) {
+    for (size_t rank = 0; rank < static_cast<size_t>(c.ranks); rank++) {
+      want[round].inputs_so_far.emplace_back();
+      for (size_t before = 0; before <= round; before++) {
+        want[round].inputs_so_far.back().push_back(want[before].inputs[rank]);
+      }
+    }
+  }
+  return want;
+}
+
+void round_trip(Ranks& ranks, const Case& c, const std::vector<Expected>& want) {
+  for (uint64_t round = 0; round < want.size(); round++) {
+    ranks.run([&](RankEnd& end) { RoundTrip(end, c, want[round], round).run(); });
+  }
+}
+
 void round_trip(const Case& c, const std::vector<Expected>& want) {
   World world(c);
-  for (uint64_t round = 0; round < want.size(); round++) {
-    world.run([&](RankEnd& end) { RoundTrip(end, c, want[round], round).run(); });
-  }
+  round_trip(world, c, want);
 }
 
 // Four ranks, eight experts, two choices, as small as routing gets.
@@ -358,16 +375,10 @@ Case awkward(uint64_t seed, int ranks) {
   return c;
 }
 
+void round_trips(Ranks& ranks, const Case& c) { round_trip(ranks, c, expect_rounds(c)); }
+
 void run_round_trips(Suite& suite, const Case& original, const std::vector<int>& paths) {
-  std::vector<Expected> want = {expect_round(original, 0), expect_round(original, 1)};
-  for (size_t round = 0; round < want.size(); round++) {
-    for (size_t rank = 0; rank < static_cast<size_t>(original.ranks); rank++) {
-      want[round].inputs_so_far.emplace_back();
-      for (size_t before = 0; before <= round; before++) {
-        want[round].inputs_so_far.back().push_back(want[before].inputs[rank]);
-      }
-    }
-  }
+  const std::vector<Expected> want = expect_rounds(original);
   for (int path : paths) {
     Case c = original;
     c.copy_path = path;

@@ -147,10 +147,14 @@ class Soak {
 
 }  // namespace
 
-void soak(const Case& c, int rounds) {
+void soak(Ranks& ranks, const Case& c, int rounds) {
   Plan plan = make_plan(c);
+  ranks.run([&](RankEnd& end) { Soak(end, plan).run(rounds); });
+}
+
+void soak(const Case& c, int rounds) {
   World world(c);
-  world.run([&](RankEnd& end) { Soak(end, plan).run(rounds); });
+  soak(world, c, rounds);
 }
 
 void soak_tests(Suite& suite, int rounds) {

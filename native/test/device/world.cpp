@@ -31,16 +31,6 @@ int64_t output_bytes(const Case& c) {
   return bytes;
 }
 
-ep4j_internode_config internode_for(const Case& c, int rank) {
-  ep4j_internode_config config = {};
-  config.struct_size = sizeof config;
-  config.ranks_per_node = c.ranks_per_node;
-  config.staging_rows = std::min(c.staging_rows, c.max_tokens());
-  config.max_scale_words = c.wire_scale_words();
-  config.seed = c.fabric_seed == 0 ? 0 : c.fabric_seed + static_cast<uint64_t>(rank);
-  return config;
-}
-
 // Says what each rank is doing if a run takes suspiciously long.
 class Watchdog {
  public:
@@ -99,6 +89,16 @@ ep4j_buffer_config buffer_config(const Case& c, int rank, int regions, int outpu
     config.region_bytes = region_bytes(c, c.rows());
     config.output_bytes = output_bytes(c);
   }
+  return config;
+}
+
+ep4j_internode_config internode_config(const Case& c, int rank) {
+  ep4j_internode_config config = {};
+  config.struct_size = sizeof config;
+  config.ranks_per_node = c.ranks_per_node;
+  config.staging_rows = std::min(c.staging_rows, c.max_tokens());
+  config.max_scale_words = c.wire_scale_words();
+  config.seed = c.fabric_seed == 0 ? 0 : c.fabric_seed + static_cast<uint64_t>(rank);
   return config;
 }
 
@@ -191,10 +191,11 @@ void RankEnd::expect_no_fault() {
 }
 
 World::World(const Case& c, int regions, int outputs, bool mask_on_timeout, size_t scratch_bytes,
-             const ep4j_low_latency_config* low_latency) {
+             const ep4j_low_latency_config* low_latency)
+    : barrier_(c.ranks) {
   std::vector<ep4j_window_name> names;
   for (int rank = 0; rank < c.ranks; rank++) {
-    const ep4j_internode_config internode = internode_for(c, rank);
+    const ep4j_internode_config internode = internode_config(c, rank);
     ends_.push_back(std::make_unique<RankEnd>(
         buffer_config(c, rank, regions, outputs, mask_on_timeout), low_latency,
         c.nodes() > 1 ? &internode : nullptr, scratch_bytes));

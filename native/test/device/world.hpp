@@ -3,6 +3,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <barrier>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -95,22 +96,38 @@ constexpr int64_t kTimeoutNanos = 10'000'000'000;
 // A rank's buffer for a case.
 ep4j_buffer_config buffer_config(const Case& c, int rank, int regions, int outputs, bool mask);
 
-// A group of ranks whose buffers are made for a case.
-class World {
+// What several nodes need; the seed is the rank's own.
+ep4j_internode_config internode_config(const Case& c, int rank);
+
+// Ranks whose buffers are made for a case, of which some are here.
+class Ranks {
+ public:
+  virtual ~Ranks() = default;
+
+  // Runs the body for each rank that is here; throws what failed, also elsewhere.
+  virtual void run(const std::function<void(RankEnd&)>& body) = 0;
+
+  // Returns once every rank is here; from within run.
+  virtual void meet() = 0;
+};
+
+// All of them, one thread each.
+class World : public Ranks {
  public:
   explicit World(const Case& c, int regions = 2, int outputs = 2, bool mask_on_timeout = false,
                  size_t scratch_bytes = size_t{96} << 20,
                  const ep4j_low_latency_config* low_latency = nullptr);
-  ~World();
+  ~World() override;
   World(const World&) = delete;
 
-  // Runs the body on one thread per rank; throws the first rank's failure.
-  void run(const std::function<void(RankEnd&)>& body);
+  void run(const std::function<void(RankEnd&)>& body) override;
+  void meet() override { barrier_.arrive_and_wait(); }
 
   RankEnd& end(int rank) { return *ends_[static_cast<size_t>(rank)]; }
 
  private:
   std::vector<std::unique_ptr<RankEnd>> ends_;
+  std::barrier<> barrier_;
 };
 
 // Something that ranks' threads tell each other, apart from the buffers.

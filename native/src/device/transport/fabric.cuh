@@ -31,6 +31,10 @@ __device__ void put_and_add(void* to, const void* from, int64_t bytes, uint64_t*
 __device__ void put_and_set(void* to, const void* from, int64_t bytes, uint64_t* word,
                             uint64_t value, int peer);
 
+// The same by a whole warp, for bytes that are many.
+__device__ void put_row_and_set(void* to, const void* from, int64_t bytes, uint64_t* word,
+                                uint64_t value, int peer);
+
 // The word at the peer becomes value. One thread.
 __device__ void set(uint64_t* word, uint64_t value, int peer);
 
@@ -45,6 +49,18 @@ __device__ __forceinline__ bool reaches(const RankView& view, int peer) {
   } else {
     return true;
   }
+}
+
+// Whether a word of this rank's window, which a peer sets only to larger values, has reached value;
+// what came with it may be read then.
+__device__ __forceinline__ bool has_come(const RankView& view, int peer, uint64_t* word,
+                                         uint64_t value) {
+  if constexpr (kHasRemotePeers) {
+    if (!reaches(view, peer)) {
+      return has_reached(word, value);
+    }
+  }
+  return ptx::load_acquire_system(word) >= value;
 }
 
 // A word in a peer's window, as publish takes it.

@@ -9,10 +9,14 @@
 //
 // Invariant: workers wait for nobody but askers of their own launch, so every put is done. A put is
 // complete when its launch ends.
+//
+// A put to a rank that only a network reaches goes there at once, by the warp that asks, and is
+// complete when its receiver has answered.
 #pragma once
 
 #include "device/ptx/memory.cuh"
 #include "device/sync/warp.cuh"
+#include "device/transport/fabric.cuh"
 #include "layout/fabric_layout.hpp"
 #include "layout/rank_view.hpp"
 
@@ -26,6 +30,10 @@ class LoopbackFabric {
   // Asks for a put, after the warp's stores to its source. All lanes of a warp.
   __device__ void put(const Put& put) const {
     __syncwarp();
+    if (transport::kHasRemotePeers && !transport::reaches(view_, put.peer)) {
+      put_far(put);
+      return;
+    }
     if (lane_index() == 0) {
       const uint32_t number = atomicAdd(&state_.queued, 1u);
       PutSlot& slot = slots_[number % kFabricSlots];
@@ -82,6 +90,19 @@ class LoopbackFabric {
 
  private:
   static constexpr int kVectors = 8;  // per lane in flight
+
+  __device__ void put_far(const Put& put) const {
+    if constexpr (transport::kHasRemotePeers) {
+      uint64_t* word = view_.own<uint64_t>(put.signal);
+      if (put.bytes > 0) {
+        transport::put_row_and_set(view_.own<char>(put.target), view_.own<char>(put.source),
+                                   put.bytes, word, put.value, put.peer);
+      } else if (lane_index() == 0) {
+        transport::set(word, put.value, put.peer);
+      }
+      __syncwarp();
+    }
+  }
 
   __device__ uint64_t tag(uint32_t number) const { return launch_ << 32 | (number + 1); }
 

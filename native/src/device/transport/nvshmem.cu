@@ -24,6 +24,13 @@ __device__ void put_and_set(void* to, const void* from, int64_t bytes, uint64_t*
                             peer);
 }
 
+__device__ void put_row_and_set(void* to, const void* from, int64_t bytes, uint64_t* word,
+                                uint64_t value, int peer) {
+  ptx::fence_system();
+  nvshmemx_putmem_signal_nbi_warp(to, from, static_cast<size_t>(bytes), word, value,
+                                  NVSHMEM_SIGNAL_SET, peer);
+}
+
 __device__ void set(uint64_t* word, uint64_t value, int peer) {
   ptx::fence_system();
   nvshmemx_signal_op(word, value, NVSHMEM_SIGNAL_SET, peer);

@@ -73,7 +73,7 @@ class Reducer {
     const int remote = worker % remotes;
     const int node = Topology::node_of_remote(remote, params_.nodes.node());
     const int source = topology.proxy(params_.view.rank, node);
-    if (shared_.outputs[source].x == nullptr) {
+    if (shared_.outputs[source].read == nullptr) {
       return;  // masked
     }
     const int step = (workers - remote + remotes - 1) / remotes;
@@ -87,7 +87,8 @@ class Reducer {
   __device__ void reduce(int remote, int source, int message) const {
     const InternodeLayout& layout = params_.nodes.layout;
     const RowsHere rows = find(remote, message);
-    char* slot = params_.nodes.own<char>(layout.outgoing(remote, message));
+    const int64_t outgoing = layout.outgoing_sum(params_.output, remote, message);
+    char* slot = params_.nodes.own<char>(outgoing);
     for (int64_t begin = 0; begin < params_.row_bytes; begin += ChunkParts::kBytes) {
       const int bytes = chunk_bytes(params_.row_bytes, begin);
       uint4 rounded[ChunkParts::kVectors];
@@ -103,7 +104,7 @@ class Reducer {
     const int output = shared_.outputs[source].output;
     const int64_t base = params_.nodes.base;
     fabric_.put({source, static_cast<int32_t>(NodeSumRow::x()) + params_.row_bytes,
-                 base + layout.outgoing(remote, message),
+                 base + outgoing,
                  base + layout.sum(output, there, message),
                  base + layout.returned(output, there, message), shared_.epoch});
   }
@@ -195,18 +196,21 @@ class Summer {
     const int node = min(topology_.node_of(lane), topology_.num_nodes() - 1);
     const bool is_proxy = lane < params_.view.num_ranks && node != own &&
                           topology_.proxy(params_.view.rank, node) == lane &&
-                          shared_.outputs[lane].x != nullptr;
+                          shared_.outputs[lane].read != nullptr;
     const int32_t message = is_proxy ? *params_.node_handle.message(token, node) : -1;
     const bool comes = message >= 0 && message < shared_.outputs[lane].returns;
     const int remote = Topology::remote_of(node, own);
-    const uint64_t* returned =
+    uint64_t* returned =
         comes ? params_.nodes.own<uint64_t>(layout.returned(params_.output, remote, message))
               : nullptr;
     WaitSite site = {EP4J_STAGE_SUM, params_.output, shared_.epoch, shared_.epoch};
     const uint32_t awaited = __ballot_sync(kAllLanes, comes);
     WaitOutcome outcome = PeerWait(params_.view).await(site, awaited, [&](uint64_t& seen) {
-      seen = ptx::load_acquire_system(returned);
-      return seen == shared_.epoch ? Look::kThere : Look::kNotYet;
+      if (transport::has_come(params_.view, lane, returned, shared_.epoch)) {
+        return Look::kThere;
+      }
+      seen = ptx::load_relaxed_system(returned);
+      return Look::kNotYet;
     });
     if (outcome.gave_up) {
       return false;
@@ -331,7 +335,7 @@ __global__ void __launch_bounds__(kNodeThreads, 1)
     const int rank = static_cast<int>(threadIdx.x);
     if (rank < params.view.num_ranks && shared.outputs[rank].read != nullptr &&
         ptx::load_relaxed_system(&state.failed) == 0) {
-      ptx::store_release_system(shared.outputs[rank].read, shared.epoch);
+      transport::publish(params.view, rank, shared.outputs[rank].read, shared.epoch);
     }
   }
 }

@@ -17,6 +17,7 @@ struct NodeReduceParams {
   int32_t rank_major;
   int32_t weighted;      // multiply by the gate weights that the handle keeps
   int32_t with_weights;  // weights go back, too
+  int32_t output;        // of this rank, in this call
 };
 
 // The receiving half: all nodes' parts of this rank's tokens.

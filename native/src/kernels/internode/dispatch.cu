@@ -121,8 +121,9 @@ __device__ void publish_forwarded(const NodeDispatchParams& params, const Shared
     }
     if (shared.verdict != EP4J_SENT && !is_masked(view, source)) {
       const int64_t word = params.nodes.layout.dropped(Topology::remote_of(own, node));
-      ptx::store_release_system(view.at<uint64_t>(source, params.nodes.base + word),
-                                Arrival::word(shared.epoch, shared.verdict));
+      transport::publish(view, source,
+                         transport::word_at(view, source, params.nodes.base + word),
+                         Arrival::word(shared.epoch, shared.verdict));
     }
   } else if (node == own && params.counted != 0) {
     params.node_handle.returning()[own] = 0;

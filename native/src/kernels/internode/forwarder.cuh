@@ -79,18 +79,19 @@ class Forwarder {
   // False if it will not come: the source was masked, gave up, or has dropped the call.
   __device__ bool await_message(int32_t message) const {
     const InternodeLayout& layout = params_.nodes.layout;
-    const uint64_t* signal = params_.nodes.own<uint64_t>(
+    uint64_t* signal = params_.nodes.own<uint64_t>(
         layout.signal(share_.remote, message % layout.staging_rows));
     const uint64_t* dropped = params_.nodes.own<uint64_t>(layout.dropped(share_.remote));
     const uint64_t wanted = MessageTag::word(epoch_, message);
     bool came = false;
     WaitSite site = {EP4J_STAGE_MESSAGE, -1, epoch_, epoch_};
     WaitOutcome outcome = PeerWait(view_).await(site, 1u << share_.source, [&](uint64_t& seen) {
-      const uint64_t word = ptx::load_acquire_system(signal);
-      seen = MessageTag::epoch(word);
-      came = word == wanted;
-      const bool over = !came && Arrival::epoch(ptx::load_acquire_system(dropped)) == epoch_;
-      return came || over ? Look::kThere : Look::kNotYet;
+      came = transport::has_come(view_, share_.source, signal, wanted);
+      if (came || Arrival::epoch(ptx::load_acquire_system(dropped)) == epoch_) {
+        return Look::kThere;
+      }
+      seen = MessageTag::epoch(ptx::load_relaxed_system(signal));
+      return Look::kNotYet;
     });
     return outcome.arrived != 0 && __any_sync(kAllLanes, came);
   }

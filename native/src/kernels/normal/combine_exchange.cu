@@ -65,11 +65,11 @@ __global__ void __launch_bounds__(kWarpLanes)
   if (peer < view.num_ranks && !is_masked(view, peer)) {
     CallWords words = params.words;
     words.handle = *params.handle_id;
-    Published<ReadyMessage> ready{
-        view.at<ReadyMessage>(peer, view.control.ready(params.output, view.rank))};
-    ready.record->x_offset = params.message.x_offset;
-    ready.record->weights_offset = params.message.weights_offset;
-    ready.record->returns =
+    const PeerMessage<ReadyMessage> ready(view, peer, view.control.ready(params.output, view.rank),
+                                          view.outbox + view.control.ready(params.output, peer));
+    ready.record()->x_offset = params.message.x_offset;
+    ready.record()->weights_offset = params.message.weights_offset;
+    ready.record()->returns =
         params.returning == nullptr ? 0 : params.returning[peer / view.ranks_per_node];
     publish_call(view, epoch, words, peer);
     ready.publish(epoch);
@@ -117,9 +117,11 @@ __global__ void __launch_bounds__(kWarpLanes)
     PeerOutput output = {};
     if (!outcome.gave_up && (outcome.arrived >> peer & 1) != 0) {
       const ReadyMessage* ready = view.own<ReadyMessage>(view.control.ready(found, peer));
-      output.x = view.at<char>(peer, ready->x_offset);
-      output.weights = view.at<float>(peer, ready->weights_offset);
-      output.read = view.at<uint64_t>(peer, view.control.read(found, view.rank));
+      if (transport::reaches(view, peer)) {
+        output.x = view.at<char>(peer, ready->x_offset);
+        output.weights = view.at<float>(peer, ready->weights_offset);
+      }
+      output.read = transport::word_at(view, peer, view.control.read(found, view.rank));
       output.output = found;
       output.returns = ready->returns;
       if (params.sent_rows != nullptr) {

@@ -20,13 +20,18 @@ __device__ inline int32_t call_verdict(const RankView& view, Negotiation& shared
   return refused != 0 ? EP4J_REFUSED : (overflown != 0 ? EP4J_OVERFLOW : EP4J_SENT);
 }
 
-// Where rows for a destination go, by its grant.
+// Where rows for a destination go, by its grant; over a network, only that they may.
 __device__ inline Destination destination_of(const NegotiateParams& params,
                                              const Negotiation& shared, int rank, int32_t verdict) {
   const RankView& view = params.view;
   Destination to = {};
   const GrantMessage* grant = grant_of(view, shared, rank);
   if ((shared.answered >> rank & 1) == 0 || grant->verdict != EP4J_SENT) {
+    return to;
+  }
+  to.base = static_cast<int32_t>(grant->base);
+  to.granted = verdict == EP4J_SENT;
+  if (!transport::reaches(view, rank)) {
     return to;
   }
   const RegionLayout layout = params.layout.with_rows(grant->capacity_rows);
@@ -40,8 +45,6 @@ __device__ inline Destination destination_of(const NegotiateParams& params,
   to.topk_slot = reinterpret_cast<int32_t*>(region + layout.topk_slot());
   to.source_token = reinterpret_cast<int32_t*>(region + layout.source_token());
   to.arrived = view.at<uint64_t>(rank, view.control.arrived(grant->region, view.rank));
-  to.base = static_cast<int32_t>(grant->base);
-  to.granted = verdict == EP4J_SENT;
   return to;
 }
 

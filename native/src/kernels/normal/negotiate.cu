@@ -65,10 +65,11 @@ __device__ void publish_counts(const NegotiateParams& params, const Negotiation&
       }
       continue;
     }
-    char* record = view.at<char>(peer, view.control.counts(shared.ordinal, view.rank));
-    Published<CountsMessage> counts{reinterpret_cast<CountsMessage*>(record)};
+    const PeerMessage<CountsMessage> counts(
+        view, peer, view.control.counts(shared.ordinal, view.rank),
+        view.outbox + view.control.counts(shared.ordinal, peer));
     if (params.counted != 0) {
-      int32_t* per_expert = reinterpret_cast<int32_t*>(record + kCountsPerExpert);
+      int32_t* per_expert = counts.tail<int32_t>(kCountsPerExpert);
       int64_t rows = 0;
       for (int i = lane; i < view.local_experts; i += kWarpLanes) {
         int32_t choices = view.tokens_per_expert[peer * view.local_experts + i];
@@ -79,9 +80,9 @@ __device__ void publish_counts(const NegotiateParams& params, const Negotiation&
       Refusal refusal = own_refusal(params);
       if (lane == 0) {
         rows = params.layout.form.rank_major() ? view.state->tokens_per_rank[peer] : rows;
-        counts.record->refusal = refusal;
-        counts.record->rows = rows;
-        counts.record->node_rows = view.state->tokens_per_node[peer / view.ranks_per_node];
+        counts.record()->refusal = refusal;
+        counts.record()->rows = rows;
+        counts.record()->node_rows = view.state->tokens_per_node[peer / view.ranks_per_node];
         params.handle.sent_rows[peer] = static_cast<int32_t>(rows);
       }
       __syncwarp();
@@ -89,7 +90,7 @@ __device__ void publish_counts(const NegotiateParams& params, const Negotiation&
     if (lane == 0) {
       publish_call(view, shared.epoch, shared.words, peer);
       if (params.counted != 0) {
-        counts.publish(shared.epoch);
+        counts.publish(shared.epoch, kCountsPerExpert + 4 * int64_t{view.local_experts});
       }
     }
   }
@@ -174,30 +175,33 @@ __device__ void publish_grants(const NegotiateParams& params, const Negotiation&
     if (!has_counts(shared, source)) {
       continue;
     }
-    char* record = view.at<char>(source, view.control.grant(shared.ordinal, view.rank));
-    Published<GrantMessage> grant{reinterpret_cast<GrantMessage*>(record)};
+    const PeerMessage<GrantMessage> grant(
+        view, source, view.control.grant(shared.ordinal, view.rank),
+        view.outbox + view.control.grant(shared.ordinal, source));
     if (expert_bases) {
-      int32_t* bases = reinterpret_cast<int32_t*>(record + kGrantExpertBase);
+      int32_t* bases = grant.tail<int32_t>(kGrantExpertBase);
       for (int i = lane; i < view.local_experts; i += kWarpLanes) {
         bases[i] = params.handle.source_begin[source * view.local_experts + i];
       }
       __syncwarp();
     }
     if (lane == 0) {
-      grant.record->verdict = shared.verdict;
-      grant.record->region = params.region;
-      grant.record->region_offset = params.region_offset;
-      grant.record->capacity_rows = shared.region_rows;
-      grant.record->base = params.counted != 0 ? shared.base[source] : 0;
-      grant.record->needed = shared.needed;
-      grant.record->capacity = params.capacity_rows;
+      GrantMessage& told = *grant.record();
+      told.verdict = shared.verdict;
+      told.region = params.region;
+      told.region_offset = params.region_offset;
+      told.capacity_rows = shared.region_rows;
+      told.base = params.counted != 0 ? shared.base[source] : 0;
+      told.needed = shared.needed;
+      told.capacity = params.capacity_rows;
       if (shared.verdict == EP4J_REFUSED) {
-        grant.record->refusal =
+        told.refusal =
             reinterpret_cast<const CountsMessage*>(counts_of(view, shared, shared.refuser))
                 ->refusal;
-        grant.record->origin = shared.refuser;
+        told.origin = shared.refuser;
       }
-      grant.publish(shared.epoch);
+      grant.publish(shared.epoch,
+                    kGrantExpertBase + (expert_bases ? 4 * int64_t{view.local_experts} : 0));
     }
   }
 }
