@@ -1,10 +1,10 @@
 // ep4j_nvshmem_tests RANKS [forms SEEDS | soak ROUNDS | faults | death | bench FILE COMMIT |
-// nodes RANKS_PER_NODE [ROUNDS [SEED] | faults] | nodes 1 death | nodes 1 death-waiting]: RANKS
-// processes on one device. Without more: forms, faults and a soak of low latency. "nodes": normal mode
-// across nodes, faults included, by a seed that is printed. "death": only the faults that end
-// processes. With several processes on a device start NVIDIA MPS first, or every exchange takes
-// milliseconds; but not for death-waiting, which kills a process whose kernel runs: MPS would take the
-// others' contexts along.
+// nodes RANKS_PER_NODE [ROUNDS [SEED] | faults] | nodes 1 death |
+// nodes 1 death-waiting [MILLISECONDS]]: RANKS processes on one device. Without more: forms, faults
+// and a soak of low latency. "nodes": normal mode across nodes, faults included, by a seed that is
+// printed. "death": only the faults that end processes. With several processes on a device start
+// NVIDIA MPS first, or every exchange takes milliseconds; but not for death-waiting, which kills a
+// process whose kernel runs: MPS would take the others' contexts along.
 #include <cstdlib>
 #include <cstring>
 #include <random>
@@ -18,7 +18,8 @@ using namespace ep4j::test;
 int usage() {
   std::printf(
       "ep4j_nvshmem_tests RANKS [forms SEEDS | soak ROUNDS | faults | death | bench FILE COMMIT |\n"
-      "    nodes RANKS_PER_NODE [ROUNDS [SEED] | faults] | nodes 1 death | nodes 1 death-waiting]\n");
+      "    nodes RANKS_PER_NODE [ROUNDS [SEED] | faults] | nodes 1 death |\n"
+      "    nodes 1 death-waiting [MILLISECONDS]]\n");
   return 2;
 }
 
@@ -93,11 +94,14 @@ int main(int argc, char** argv) {
   const std::string part = what == "nodes" && argc > 4 ? argv[4] : "";
   int failed = 0;
   if (part == "death" || part == "death-waiting") {
-    failed = PeGroup::launch(ranks, 40, [&](PeGroup& group) {
-      return run_death(group, [&](PeSuite& suite) {
-        nvshmem_node_death_test(suite, group, part == "death-waiting");
+    const int wait_millis = part == "death" ? -1 : argc > 5 ? std::atoi(argv[5]) : 500;
+    for (bool forced : {true, false}) {
+      failed += PeGroup::launch(ranks, 40, [&](PeGroup& group) {
+        return run_death(group, [&](PeSuite& suite) {
+          nvshmem_node_death_test(suite, group, wait_millis, forced);
+        });
       });
-    });
+    }
   } else if (what != "death") {
     failed = PeGroup::launch(ranks, kSeconds,
                              [&](PeGroup& group) { return run_all(group, argc, argv); });

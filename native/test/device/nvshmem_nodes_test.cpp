@@ -3,6 +3,7 @@
 // two levels, the bytes over the network against the routing.
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <thread>
 
 #include "node_cases.hpp"
@@ -106,14 +107,41 @@ void dispatch_without(RankEnd& end, const Case& c, const DeviceInput& input,
   end.expect_no_fault();
 }
 
+// After the death of a rank that had been waited for in a kernel the device may have taken this
+// process's context along: told apart from what calls do wrong.
+void expect_context(RankEnd& end, const char* when) {
+  try {
+    end.download<uint8_t>(end.scratch.take(16), 16);
+  } catch (const std::exception& error) {
+    throw CheckFailed(join("the context is lost ", when, ": ", error.what()));
+  }
+}
+
+void go_on_without(RankEnd& end, const Case& c, const DeviceInput& input, int killed, bool waiting) {
+  const std::vector<RankInput> seen = without(c, make_inputs(c, 0), killed);
+  if (waiting) {
+    expect_context(end, "by the death");
+    // It has announced its counts, so it is awaited later, as a source whose rows do not come.
+    ep4j_dispatch_call call = dispatch_call(c, end.rank, input, 0, 0, 2);
+    call.timeout_nanos = kShortNanos;
+    issue(end, call);
+    expect_context(end, "by the first call after the death");
+    uint32_t masked_ranks = 0;
+    ok(ep4j_masked(end.buffer, &masked_ranks), "masked");
+    expect(masked_ranks == 1u << killed, "masked ranks ", masked_ranks);
+    ok(ep4j_region_release(end.buffer, 0, end.stream), "releasing");
+  }
+  dispatch_without(end, c, input, seen, 3);
+  dispatch_without(end, c, input, seen, 4);
+}
+
 // After a round of all ranks the last one is killed; the others mask it at the deadline, go on, and
 // close.
-void killed_rank(PeGroup& group, bool waiting) {
+void killed_rank(PeGroup& group, int wait_millis, bool forced) {
   const Case c = fault_case({group.ranks(), 1});
   const int killed = group.ranks() - 1;
   const std::vector<RankInput> inputs = make_inputs(c, 0);
-  const std::vector<RankInput> seen = without(c, inputs, killed);
-  PeWorld world(group, c, nullptr, {true, true, kScratchBytes});
+  PeWorld world(group, c, nullptr, {forced, true, kScratchBytes});
   RankEnd& end = world.end();
   const DeviceInput input = upload_input(end, c, inputs[static_cast<size_t>(end.rank)]);
   issue(end, dispatch_call(c, end.rank, input, 0, 0, 1));
@@ -121,31 +149,24 @@ void killed_rank(PeGroup& group, bool waiting) {
   end.sync();
   group.meet();
   if (end.rank == killed) {
-    if (waiting) {
+    if (wait_millis >= 0) {
       issue(end, dispatch_call(c, end.rank, input, 0, 0, 2));
-      std::this_thread::sleep_for(std::chrono::milliseconds(50));  // its kernel waits for counts
+      std::this_thread::sleep_for(std::chrono::milliseconds(wait_millis));
     }
     group.expire();
   }
   group.await_end_of(killed);
-  if (waiting) {
-    // It has announced its counts, so it is awaited later, as a source whose rows do not come.
-    ep4j_dispatch_call call = dispatch_call(c, end.rank, input, 0, 0, 2);
-    call.timeout_nanos = kShortNanos;
-    issue(end, call);
-    end.sync();
-    uint32_t masked_ranks = 0;
-    ok(ep4j_masked(end.buffer, &masked_ranks), "masked");
-    expect(masked_ranks == 1u << killed, "masked ranks ", masked_ranks);
-    ok(ep4j_region_release(end.buffer, 0, end.stream), "releasing");
-    ok(ep4j_forget(end.buffer, killed), "telling that it has ended");
+  try {
+    go_on_without(end, c, input, killed, wait_millis >= 0);
+    const auto begin = Clock::now();
+    world.close(true);
+    const double took = std::chrono::duration<double>(Clock::now() - begin).count();
+    expect(took < 8, "closing took ", took, " s");
+  } catch (const std::exception& error) {
+    std::printf("PE %d: %s\n", end.rank, error.what());
+    std::fflush(stdout);
+    std::_Exit(1);  // what NVSHMEM does at an exit would end otherwise, or never
   }
-  dispatch_without(end, c, input, seen, 3);
-  dispatch_without(end, c, input, seen, 4);
-  const auto begin = Clock::now();
-  world.close(true);
-  const double took = std::chrono::duration<double>(Clock::now() - begin).count();
-  expect(took < 8, "closing took ", took, " s");
 }
 
 }  // namespace
@@ -191,9 +212,10 @@ void nvshmem_node_fault_tests(PeSuite& suite, PeGroup& group, int ranks_per_node
   }
 }
 
-void nvshmem_node_death_test(PeSuite& suite, PeGroup& group, bool waiting) {
-  suite.run(join("a node of one rank is killed ", waiting ? "while its kernel waits" : "between calls"),
-            [&] { killed_rank(group, waiting); });
+void nvshmem_node_death_test(PeSuite& suite, PeGroup& group, int wait_millis, bool forced) {
+  suite.run(join(name_of(forced), "a node of one rank is killed ",
+                 wait_millis < 0 ? "between calls" : join(wait_millis, " ms into a call")),
+            [&] { killed_rank(group, wait_millis, forced); });
 }
 
 }  // namespace ep4j::test

@@ -36,8 +36,9 @@ void nvshmem_node_tests(PeSuite& suite, PeGroup& group, int ranks_per_node, int 
                         uint64_t seed);
 void nvshmem_node_fault_tests(PeSuite& suite, PeGroup& group, int ranks_per_node);
 
-// The last rank, a node of its own, is killed: between calls, or while its kernel waits for others.
-void nvshmem_node_death_test(PeSuite& suite, PeGroup& group, bool waiting);
+// The last rank, a node of its own, is killed: between calls, or so long after it has issued a call, in
+// which its kernel waits for the others; negative: between calls.
+void nvshmem_node_death_test(PeSuite& suite, PeGroup& group, int wait_millis, bool forced);
 
 void bench_nvshmem(PeGroup& group, const char* path, const std::string& commit);
 

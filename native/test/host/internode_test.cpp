@@ -29,8 +29,8 @@ void expect_cover(std::vector<Field> fields, int64_t total) {
   expect(end <= total && total - end < kLineBytes, "fields end at ", end, ", bytes() is ", total);
 }
 
-void window_part(const Topology& topology, int max_tokens, int staging) {
-  const InternodeLayout layout = {topology, max_tokens, staging, 528, 5, 2};
+void window_part(const Topology& topology, int max_tokens, int staging, bool has_network) {
+  const InternodeLayout layout = {topology, max_tokens, staging, 528, 5, 2, has_network};
   std::vector<Field> fields;
   for (int remote = 0; remote < topology.remotes(); remote++) {
     fields.push_back({layout.signal(remote, 0), 8 * int64_t{staging}});
@@ -46,6 +46,9 @@ void window_part(const Topology& topology, int max_tokens, int staging) {
       fields.push_back({layout.returned(output, remote, 0), 8 * int64_t{max_tokens}});
       for (int i = 0; i < max_tokens; i++) {
         fields.push_back({layout.sum(output, remote, i), layout.sum_bytes()});
+        if (has_network) {
+          fields.push_back({layout.outgoing_sum(output, remote, i), layout.sum_bytes()});
+        }
       }
     }
   }
@@ -129,9 +132,11 @@ void internode_layout_tests(Suite& suite) {
     const std::string name = join(t.num_nodes(), " nodes of ", t.ranks_per_node);
     suite.run("topology: " + name, [=] { topology(t); });
     suite.run("internode layouts cover their bytes: " + name, [=] {
-      window_part(t, 1, 1);
-      window_part(t, 37, 5);
-      window_part(t, 20, 20);
+      for (bool has_network : {false, true}) {
+        window_part(t, 1, 1, has_network);
+        window_part(t, 37, 5, has_network);
+        window_part(t, 20, 20, has_network);
+      }
       private_part(t, 37, 3);
       private_part(t, 1, 32);
     });
