@@ -2,6 +2,14 @@
 # found, see scripts/nvshmem-home.sh. Its kernels are linked with NVSHMEM's device library, for Hopper
 # and Blackwell only: nothing older has what the network path is for, and each architecture costs half
 # a minute. The host library is needed at run time, from where the loader finds it.
+# What Java's glue for libep4j_nvshmem.so is linked with, also where that is not built: nothing but its
+# name. The glue asks for -lep4j, as that for libep4j.so does.
+file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/nvshmem_name.c "")
+add_library(ep4j_nvshmem_name SHARED ${CMAKE_CURRENT_BINARY_DIR}/nvshmem_name.c)
+set_target_properties(ep4j_nvshmem_name PROPERTIES LINKER_LANGUAGE C OUTPUT_NAME ep4j NO_SONAME ON
+    LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/nvshmem_name)
+target_link_options(ep4j_nvshmem_name PRIVATE -Wl,-soname,libep4j_nvshmem.so)
+
 set(EP4J_NVSHMEM_HOME "" CACHE PATH "NVSHMEM, with include/ and lib/; empty: looked for")
 option(EP4J_FETCH_NVSHMEM "Fetch NVSHMEM by pip where there is none" OFF)
 

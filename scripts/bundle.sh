@@ -4,21 +4,35 @@
 # ./run. At most 60 MiB unpacked.
 # Needs what mvn -Pcuda needs, and a JDK 17 with its jmods. MAVEN_ARGS goes to Maven, such as
 # MAVEN_ARGS=-Dnative.options=-DCMAKE_CUDA_ARCHITECTURES=90a-real.
-#   scripts/bundle.sh            builds everything first
-#   scripts/bundle.sh --no-build packs what a build has left in target and benchmarks/target
+#   scripts/bundle.sh                builds everything first
+#   scripts/bundle.sh --no-build     packs what a build has left in target and benchmarks/target
+#   scripts/bundle.sh --with-nvshmem packs libep4j_nvshmem.so, too. It has code of NVSHMEM linked into it: for machines
+#                                    of your own, not to be given on. NVSHMEM's own libraries are never packed
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 junit=6.1.3 # of junit-platform-console-standalone: the pom's junit.version
 limit_kib=$((60 * 1024))
 
-if [ "${1:-}" != "--no-build" ]; then
+build=1
+with_nvshmem=
+for argument in "$@"; do
+  case $argument in
+    --no-build) build= ;;
+    --with-nvshmem) with_nvshmem=target/native/libep4j_nvshmem.so ;;
+    *)
+      echo "scripts/bundle.sh: unknown: $argument" >&2
+      exit 2
+      ;;
+  esac
+done
+if [ -n "$build" ]; then
   read -ra maven_args <<<"${MAVEN_ARGS:-}"
   mvn -B -ntp -q "${maven_args[@]}" -Pcuda -DskipTests -f benchmarks/reactor/pom.xml test-compile
 fi
 natives=target/native-classes/io/github/deepep4j/internal/cuda/binding/linux-x86_64
 for file in target/classes target/test-classes "$natives/libep4j.so" "$natives/libjniep4j.so" \
-  target/native/test/ep4j_bench benchmarks/target/classes benchmarks/target/classpath.txt; do
+  target/native/test/ep4j_bench benchmarks/target/classes benchmarks/target/classpath.txt $with_nvshmem; do
   if [ ! -e "$file" ]; then
     echo "scripts/bundle.sh: $file is missing: run without --no-build" >&2
     exit 1
@@ -39,7 +53,7 @@ mvn -B -ntp -q org.apache.maven.plugins:maven-dependency-plugin:3.11.0:copy \
 mvn -B -ntp -q dependency:copy-dependencies -DoutputDirectory="$bundle/lib" \
   -DincludeArtifactIds=javacpp,jspecify,assertj-core
 tr ':' '\n' <benchmarks/target/classpath.txt | grep '\.jar$' | while read -r jar; do cp "$jar" "$bundle/lib/"; done
-cp "$natives"/*.so "$bundle/natives/"
+cp "$natives"/*.so $with_nvshmem "$bundle/natives/"
 strip -o "$bundle/natives/ep4j_bench" target/native/test/ep4j_bench
 cp -r target/classes "$bundle/classes"
 cp -r target/test-classes "$bundle/tests"
@@ -59,7 +73,8 @@ echo "$commit" >"$bundle/COMMIT"
 cat >"$bundle/run" <<'RUN'
 #!/usr/bin/env bash
 # ./run info                                   what the library finds here
-# ./run selftest [--ranks N] [--cpu]           every form against the oracle, one line each; --processes: ranks as JVMs
+# ./run selftest [--ranks N] [--cpu]           every form against the oracle, one line each; --processes: ranks as JVMs,
+#                                              with --transport nvshmem [--remote] as PEs of NVSHMEM
 # ./run test [JUnit console options] [--cpu]   the GPU tests, and the oracle tests on the GPU; without MPS, since some
 #                                              kill a rank
 # ./run bench [--quick] [options] [--cpu]      JMH: a table; JSON and a plot to results/ (--help)
@@ -95,6 +110,8 @@ case "${1:-}" in
           LowLatencyOverlapTest LowLatencyRecordedTest LowLatencyRefusalTest LowLatencyRulesTest LowLatencyStressTest; do
           arguments+=(--select-class "io.github.deepep4j.$name")
         done
+        # Under MPS, and by name: ./run test --select-class io.github.deepep4j.process.NvshmemProcessTest
+        arguments+=(--exclude-tag nvshmem)
         # What looks into the CPU backend.
         arguments+=(--exclude-tag cpu)
       fi
@@ -123,7 +140,7 @@ case "${1:-}" in
       --root "$here/text" --backend "$device" "${arguments[@]}"
     ;;
   *)
-    sed -n '2,11p' "${BASH_SOURCE[0]}" | sed 's/^# //' >&2
+    sed -n '2,12p' "${BASH_SOURCE[0]}" | sed 's/^# //' >&2
     exit 2
     ;;
 esac

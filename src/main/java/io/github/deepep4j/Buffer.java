@@ -65,6 +65,7 @@ public final class Buffer implements AutoCloseable {
     private final ProcessGroup group;
     private @Nullable BufferOptions options;
     private @Nullable Device device;
+    private @Nullable Transport transport;
 
     private Builder(ProcessGroup group) {
       this.group = Objects.requireNonNull(group, "group");
@@ -94,12 +95,23 @@ public final class Buffer implements AutoCloseable {
     }
 
     /**
+     * How ranks reach each other's memory, instead of what the options say.
+     *
+     * @param value the same on all ranks
+     * @return this
+     */
+    public Builder transport(Transport value) {
+      transport = Objects.requireNonNull(value, "transport");
+      return this;
+    }
+
+    /**
      * Makes this rank's end. Collective and blocking.
      *
      * @return the buffer
      * @throws IllegalArgumentException if no options were given, or they do not fit the group
-     * @throws io.github.deepep4j.error.BackendUnavailableException if the device asked for does not
-     *     work here, naming what was tried
+     * @throws io.github.deepep4j.error.BackendUnavailableException on all ranks if the device asked
+     *     for, or NVSHMEM, does not work on one, naming what was tried
      * @throws io.github.deepep4j.error.EpException {@code MISMATCH} on all ranks if options or
      *     kinds of device differ; {@code GROUP} or {@code TIMEOUT} if the group failed
      */
@@ -107,8 +119,9 @@ public final class Buffer implements AutoCloseable {
       if (options == null) {
         throw new IllegalArgumentException("options(...) must be given before build()");
       }
-      Backends.Created created = Backends.create(group, options, device);
-      return new Buffer(created, new CallRules(options, group.size(), created.device()));
+      BufferOptions chosen = transport == null ? options : options.transport(transport);
+      Backends.Created created = Backends.create(group, chosen, device);
+      return new Buffer(created, new CallRules(chosen, group.size(), created.device()));
     }
   }
 
@@ -503,8 +516,9 @@ public final class Buffer implements AutoCloseable {
 
   /**
    * Ends this rank's part: open results and handles become unusable, peers that wait for this rank
-   * are told. Memory that peers still map is freed when the last of them has closed. Local,
-   * idempotent; never waits for another rank.
+   * are told. Memory that peers still map is freed when the last of them has closed. Idempotent.
+   * Local, and never waits for another rank, but over {@link Transport#NVSHMEM}, where it is
+   * collective and waits for the others at most for the buffer's deadline.
    *
    * @throws IllegalStateException if another thread is inside a call of this buffer
    */

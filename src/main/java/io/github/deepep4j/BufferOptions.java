@@ -38,6 +38,8 @@ public final class BufferOptions {
   private TimeoutPolicy onTimeout = TimeoutPolicy.THROW;
   private TuningConfig tuning = TuningConfig.defaults();
   private @Nullable MeasuredTuning measuredTuning;
+  private Transport transport = Transport.AUTOMATIC;
+  private NvshmemOptions nvshmem = NvshmemOptions.defaults();
 
   private BufferOptions(int numExperts, int hidden, int maxTokensPerRank) {
     this.numExperts = numExperts;
@@ -63,6 +65,8 @@ public final class BufferOptions {
     onTimeout = from.onTimeout;
     tuning = from.tuning;
     measuredTuning = from.measuredTuning;
+    transport = from.transport;
+    nvshmem = from.nvshmem;
   }
 
   /**
@@ -322,6 +326,30 @@ public final class BufferOptions {
   }
 
   /**
+   * How ranks on CUDA reach each other's memory.
+   *
+   * @param value the default is {@link Transport#AUTOMATIC}
+   * @return changed options
+   */
+  public BufferOptions transport(Transport value) {
+    BufferOptions changed = new BufferOptions(this);
+    changed.transport = Objects.requireNonNull(value, "transport");
+    return changed;
+  }
+
+  /**
+   * Settings of {@link Transport#NVSHMEM}.
+   *
+   * @param value the settings
+   * @return changed options
+   */
+  public BufferOptions nvshmem(NvshmemOptions value) {
+    BufferOptions changed = new BufferOptions(this);
+    changed.nvshmem = Objects.requireNonNull(value, "nvshmem");
+    return changed;
+  }
+
+  /**
    * Experts over all ranks.
    *
    * @return ≥ 1
@@ -505,6 +533,24 @@ public final class BufferOptions {
   }
 
   /**
+   * How ranks on CUDA reach each other's memory.
+   *
+   * @return the transport
+   */
+  public Transport transport() {
+    return transport;
+  }
+
+  /**
+   * Settings of {@link Transport#NVSHMEM}.
+   *
+   * @return the settings
+   */
+  public NvshmemOptions nvshmem() {
+    return nvshmem;
+  }
+
+  /**
    * The options that all ranks must share, in words; equal strings mean agreement.
    *
    * @return one {@code name=value} for each, separated by spaces
@@ -524,7 +570,9 @@ public final class BufferOptions {
         "maxExpertAlignment=" + maxExpertAlignment,
         "normalRegions=" + normalRegions,
         "lowLatencyRegions=" + lowLatencyRegions,
-        "arena=" + (arenaBytes > 0));
+        "arena=" + (arenaBytes > 0),
+        "transport=" + transport,
+        "forceRemote=" + nvshmem.isForceRemote());
   }
 
   private static final int MAX_REGIONS = 64;

@@ -20,9 +20,10 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 /**
- * Which package may know which: public API → internal.backend → internal.cpu | internal.cuda →
- * internal.cuda.binding. The packages error, group and tensor are leaves, internal.memory and
- * internal.numeric are what everything internal may stand on, and nothing imports upward.
+ * Which package may know which: public API → internal.backend → internal.cpu | internal.nvshmem →
+ * internal.cuda → internal.cuda.binding. The packages error, group and tensor are leaves,
+ * internal.memory and internal.numeric are what everything internal may stand on, and nothing
+ * imports upward.
  */
 final class ArchitectureTest {
   private static final String ROOT = "io.github.deepep4j";
@@ -83,7 +84,8 @@ final class ArchitectureTest {
     noClasses()
         .that(DescribedPredicate.not(in("internal")))
         .should()
-        .dependOnClassesThat(in("internal.cpu", "internal.cuda", "internal.numeric"))
+        .dependOnClassesThat(
+            in("internal.cpu", "internal.cuda", "internal.numeric", "internal.nvshmem"))
         .check(classes);
   }
 

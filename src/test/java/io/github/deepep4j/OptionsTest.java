@@ -32,8 +32,16 @@ final class OptionsTest {
     LowLatencyDispatchOptions fast = LowLatencyDispatchOptions.defaults();
     LowLatencyCombineOptions back = LowLatencyCombineOptions.defaults();
     BufferOptions buffer = BufferOptions.of(8, 64, 4);
+    NvshmemOptions nvshmem = NvshmemOptions.defaults();
     TensorAllocator allocator = Tensor::allocate;
     return Stream.of(
+        changed(buffer, buffer.transport(Transport.PEER), "transport=PEER"),
+        changed(nvshmem, nvshmem.serviceLevel(3), "serviceLevel=3"),
+        changed(nvshmem, nvshmem.queuePairsPerRank(8), "queuePairsPerRank=8"),
+        changed(nvshmem, nvshmem.hcaList("mlx5_0:1"), "hcaList=mlx5_0:1"),
+        changed(nvshmem, nvshmem.ibgda(false), "ibgda=false"),
+        changed(nvshmem, nvshmem.symmetricHeapBytes(4096), "symmetricHeapBytes=4096"),
+        changed(nvshmem, nvshmem.forceRemote(), "isForceRemote=true"),
         changed(dispatch, dispatch.hook(), "isHook=true"),
         changed(dispatch, dispatch.numSms(4), "numSms=4"),
         changed(dispatch, dispatch.timeout(Duration.ofSeconds(3)), "timeout=PT3S"),
@@ -117,6 +125,7 @@ final class OptionsTest {
   }
 
   static Stream<Arguments> refusals() {
+    NvshmemOptions nvshmem = NvshmemOptions.defaults();
     BufferOptions options = BufferOptions.of(8, 64, 4);
     return Stream.of(
         refusal(() -> BufferOptions.of(0, 64, 4), "numExperts must be >= 1: 0"),
@@ -132,6 +141,11 @@ final class OptionsTest {
         refusal(() -> options.receiveCapacityRows(0), "receiveCapacityRows must be >= 1: 0"),
         refusal(() -> options.maxScalesPerRow(0), "maxScalesPerRow must be >= 1: 0"),
         refusal(() -> options.maxExpertAlignment(0), "maxExpertAlignment must be >= 1: 0"),
+        refusal(() -> nvshmem.serviceLevel(16), "serviceLevel must be from 0 to 15: 16"),
+        refusal(() -> nvshmem.serviceLevel(-1), "serviceLevel must be from 0 to 15: -1"),
+        refusal(() -> nvshmem.queuePairsPerRank(0), "queuePairsPerRank must be >= 1: 0"),
+        refusal(() -> nvshmem.hcaList(" "), "hcaList must name an adapter, as mlx5_0:1: ' '"),
+        refusal(() -> nvshmem.symmetricHeapBytes(0), "symmetricHeapBytes must be >= 1: 0"),
         refusal(() -> options.timeout(Duration.ofMillis(-1)), "timeout must be more than zero"),
         refusal(() -> new TuningConfig(0, 0, 0, -1, 0), "waitSpins must be >= 0: -1"));
   }
@@ -152,6 +166,7 @@ final class OptionsTest {
         Arrays.asList(
             BufferOptions.of(8, 64, 4).lowLatencyOnly().sharedDescription().split(" ", -1));
     assertThat(words).contains("normal=false", "lowLatency=true", "hidden=64", "arena=false");
+    assertThat(words).contains("transport=AUTOMATIC", "forceRemote=false");
     assertThat(words).allMatch(word -> word.matches("[a-zA-Z]+=\\S+"));
   }
 }

@@ -104,7 +104,8 @@ final class CudaAgainstCpuTest {
     return captures;
   }
 
-  private static void round(
+  /** One rank's part of a round. */
+  static void round(
       String name, Buffer buffer, GlobalInput input, int rank, int index, Capture capture) {
     boolean expertMajor = index % 2 == 1;
     DispatchOptions options =

@@ -86,7 +86,8 @@ final class LowLatencyAgainstCpuTest {
     return captures;
   }
 
-  private static void round(
+  /** One rank's part of a round. */
+  static void round(
       String name, LowLatencyRank rank, LowLatencyRound round, int index, Capture capture) {
     Shape shape = round.shape();
     boolean castable = shape.hidden() % 128 == 0 && index % 2 == 1;

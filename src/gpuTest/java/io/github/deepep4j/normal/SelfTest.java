@@ -30,8 +30,9 @@ import org.jspecify.annotations.Nullable;
  * What an administrator runs first on a node: every form of every mode against the oracle, one line
  * each. {@code --ranks N} (2) ranks as threads of this JVM, or with {@code --processes} as JVMs of
  * their own, on the device of {@code -Ddeepep4j.test.device}. With {@code --nodes 2x2,2x4} normal
- * mode across so many nodes of so many ranks each, all threads of this JVM. Ends with status 1 if
- * any line failed.
+ * mode across so many nodes of so many ranks each, all threads of this JVM. With {@code --processes
+ * --transport nvshmem} the processes reach each other over NVSHMEM, and with {@code --remote} as
+ * over a network, which normal mode refuses by name. Ends with status 1 if any line failed.
  */
 public final class SelfTest {
   private static final int ROUNDS = 4;
@@ -77,10 +78,24 @@ public final class SelfTest {
     if (nodes >= 0) {
       System.exit(acrossNodes(arguments.get(nodes + 1)));
     }
+    int transport = arguments.indexOf("--transport");
+    if (transport >= 0) {
+      chooseTransport(arguments.get(transport + 1), arguments);
+    }
     System.exit(
         arguments.contains("--processes")
             ? processes(numRanks)
             : new SelfTest(numRanks, numRanks, null).all());
+  }
+
+  /** For the processes that this starts, which inherit the property. */
+  private static void chooseTransport(String name, List<String> arguments) {
+    if (!name.equals("nvshmem") || !arguments.contains("--processes")) {
+      System.out.println("--transport is nvshmem, and needs --processes: a PE is a process");
+      System.exit(2);
+    }
+    System.setProperty(
+        TestDevice.TRANSPORT_PROPERTY, arguments.contains("--remote") ? name + "-remote" : name);
   }
 
   /** Normal mode for each of the topologies, nodes x ranks of each. */
@@ -137,7 +152,11 @@ public final class SelfTest {
   }
 
   private int all() {
-    normal();
+    if (TestDevice.isRemote()) {
+      refused("dispatch is refused over a network");
+    } else {
+      normal();
+    }
     lowLatency("low latency", null, LowLatencyForm.PLAIN);
     lowLatency("low latency, in place, two halves", null, LowLatencyForm.IN_PLACE_TWO_HALVES);
     for (Quantization cast : Quantization.values()) {
@@ -175,6 +194,22 @@ public final class SelfTest {
       rounds.add(new Round(input, form, Payload.bf16(input), ranksPerNode));
     }
     return rounds;
+  }
+
+  private void refused(String what) {
+    Round round = rounds(Form.rankMajor()).get(0);
+    line(
+        what,
+        end -> {
+          try (HostTensors memory = new HostTensors();
+              DispatchResult result = end.dispatch(round, memory)) {
+            throw new AssertionError("not refused: " + result.numReceived() + " rows came");
+          } catch (IllegalArgumentException e) {
+            if (!String.valueOf(e.getMessage()).contains("reached by a network only")) {
+              throw e;
+            }
+          }
+        });
   }
 
   private void dispatches(String what, Form form) {

@@ -4,16 +4,21 @@ import io.github.deepep4j.BufferOptions;
 import io.github.deepep4j.Ep4j;
 import io.github.deepep4j.MeasuredTuning;
 import io.github.deepep4j.SizeHint;
+import io.github.deepep4j.Transport;
 import io.github.deepep4j.error.BackendUnavailableException;
 import io.github.deepep4j.error.EpException;
 import io.github.deepep4j.group.ProcessGroup;
 import io.github.deepep4j.internal.cpu.CpuBackend;
 import io.github.deepep4j.internal.cpu.WindowLayout;
 import io.github.deepep4j.internal.cuda.CudaBackend;
+import io.github.deepep4j.internal.memory.ProcessIdentity;
+import io.github.deepep4j.internal.nvshmem.NvshmemLibrary;
 import io.github.deepep4j.tensor.Device;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
 
@@ -47,7 +52,12 @@ public final class Backends {
   /** Bytes that one rank's end of a buffer will take. */
   public static SizeHint sizeHint(BufferOptions options, int numRanks, Device device) {
     WindowLayout window = WindowLayout.of(options, numRanks);
-    return device.isCpu() ? window.sizeHint() : CudaBackend.sizeHint(options, numRanks);
+    if (device.isCpu()) {
+      return window.sizeHint();
+    }
+    return options.transport() == Transport.NVSHMEM
+        ? NvshmemLibrary.get().end().sizeHint(options, numRanks)
+        : CudaBackend.sizeHint(options, numRanks);
   }
 
   /**
@@ -90,12 +100,60 @@ public final class Backends {
               + group.size());
     }
     Topology.of(options, group.size()); // refuses nodes that are not alike
-    Device.Kind kind = choose(group.rank(), proposals);
+    checkProcesses(options, proposals);
+    Device.Kind kind = choose(group.rank(), options, proposals);
     if (kind == Device.Kind.CPU) {
       return create(new CpuBackend(), group, options, Device.cpu());
     }
     Device device = Device.cuda(wanted == null ? automaticIndex(group.rank()) : wanted.index());
-    return create(new CudaBackend(), group, options, device);
+    boolean isNvshmem = transport(options, proposals) == Transport.NVSHMEM;
+    return create(isNvshmem ? nvshmem(group) : new CudaBackend(), group, options, device);
+  }
+
+  /** How ranks on CUDA reach each other; decided from what all ranks have. */
+  private static Transport transport(BufferOptions options, List<Proposal> proposals) {
+    if (options.transport() != Transport.AUTOMATIC) {
+      return options.transport();
+    }
+    String host = proposals.get(0).host();
+    return proposals.stream().allMatch(proposal -> proposal.host().equals(host))
+        ? Transport.PEER
+        : Transport.NVSHMEM;
+  }
+
+  /** The backend over NVSHMEM if every rank has it. Collective. */
+  private static Backend nvshmem(ProcessGroup group) {
+    NvshmemLibrary library = NvshmemLibrary.get();
+    String problem = library.isLoaded() ? "" : nvshmemProblem();
+    byte[][] problems = group.allGather(problem.getBytes(StandardCharsets.UTF_8));
+    for (int rank = 0; rank < problems.length; rank++) {
+      if (problems[rank].length > 0) {
+        throw new BackendUnavailableException(
+            Device.Kind.CUDA.name(),
+            List.of(new String(problems[rank], StandardCharsets.UTF_8).split("; ", -1)),
+            "Rank " + rank + " reports this. " + NvshmemLibrary.remedy());
+      }
+    }
+    return library.end();
+  }
+
+  /** One PE of NVSHMEM is one process. */
+  private static void checkProcesses(BufferOptions options, List<Proposal> proposals) {
+    if (options.transport() != Transport.NVSHMEM) {
+      return;
+    }
+    Map<String, Integer> first = new HashMap<>();
+    for (int rank = 0; rank < proposals.size(); rank++) {
+      Integer other = first.putIfAbsent(proposals.get(rank).process(), rank);
+      if (other != null) {
+        throw new IllegalArgumentException(
+            "transport(NVSHMEM) needs a process for each rank: ranks "
+                + other
+                + " and "
+                + rank
+                + " are threads of one JVM, which transport(PEER) serves");
+      }
+    }
   }
 
   private static Created create(
@@ -118,10 +176,17 @@ public final class Backends {
    * @param wish what was asked for there
    * @param cudaProblem why CUDA does not work there; empty if it does or nobody wants it
    * @param propertyProblem what is wrong with the system property there; empty if nothing is
+   * @param host where it runs
+   * @param process its process
    * @param description the options that all ranks must share
    */
   private record Proposal(
-      Wish wish, String cudaProblem, String propertyProblem, String description) {
+      Wish wish,
+      String cudaProblem,
+      String propertyProblem,
+      String host,
+      String process,
+      String description) {
     private static final String SEPARATOR = "\n";
 
     static Proposal of(ProcessGroup group, BufferOptions options, @Nullable Device wanted) {
@@ -135,17 +200,28 @@ public final class Backends {
             refusal.isEmpty()
                 ? problemOf(wanted == null ? automaticIndex(group.rank()) : wanted.index())
                 : refusal;
+        if (options.transport() == Transport.NVSHMEM && !NvshmemLibrary.get().isLoaded()) {
+          cudaProblem = (cudaProblem.isEmpty() ? "" : cudaProblem + "; ") + nvshmemProblem();
+        }
       }
       return new Proposal(
           wish,
           cudaProblem,
           unknown ? PROPERTY + " must be one of " + KNOWN + ": " + property : "",
+          ProcessIdentity.host(),
+          ProcessIdentity.jvm().toString(),
           options.sharedDescription());
     }
 
     byte[] encode() {
       return String.join(
-              SEPARATOR, wish.name(), oneLine(cudaProblem), oneLine(propertyProblem), description)
+              SEPARATOR,
+              wish.name(),
+              oneLine(cudaProblem),
+              oneLine(propertyProblem),
+              host,
+              process,
+              description)
           .getBytes(StandardCharsets.UTF_8);
     }
 
@@ -155,15 +231,19 @@ public final class Backends {
 
     static Proposal decode(byte[] bytes) {
       String[] parts = new String(bytes, StandardCharsets.UTF_8).split(SEPARATOR, -1);
-      if (parts.length != 4) {
+      if (parts.length != 6) {
         throw new EpException(
             EpException.Code.MISMATCH,
             -1,
             "creating a buffer",
             "a rank sent something that is no buffer proposal: the ranks are in different calls");
       }
-      return new Proposal(Wish.valueOf(parts[0]), parts[1], parts[2], parts[3]);
+      return new Proposal(Wish.valueOf(parts[0]), parts[1], parts[2], parts[3], parts[4], parts[5]);
     }
+  }
+
+  private static String nvshmemProblem() {
+    return "no NVSHMEM: " + String.join("; ", NvshmemLibrary.get().findings());
   }
 
   private static Wish wishFor(Device wanted) {
@@ -218,14 +298,14 @@ public final class Backends {
   }
 
   /** Decides from what all ranks have, so all decide alike. */
-  private static Device.Kind choose(int self, List<Proposal> proposals) {
-    boolean explicitCuda = false;
+  private static Device.Kind choose(int self, BufferOptions options, List<Proposal> proposals) {
+    boolean explicitCuda = options.transport() == Transport.NVSHMEM;
     boolean explicitCpu = false;
     String reason = "";
     for (int rank = 0; rank < proposals.size(); rank++) {
       Proposal proposal = proposals.get(rank);
       if (!proposal.propertyProblem().isEmpty()) {
-        throw unavailable(self, rank, proposal.propertyProblem());
+        throw unavailable(self, rank, proposal.propertyProblem(), options);
       }
       explicitCuda |= proposal.wish() == Wish.CUDA;
       explicitCpu |= proposal.wish() == Wish.CPU;
@@ -236,8 +316,12 @@ public final class Backends {
     if (explicitCuda) {
       for (int rank = 0; rank < proposals.size(); rank++) {
         if (!proposals.get(rank).cudaProblem().isEmpty()) {
-          throw unavailable(self, rank, proposals.get(rank).cudaProblem());
+          throw unavailable(self, rank, proposals.get(rank).cudaProblem(), options);
         }
+      }
+      if (explicitCpu) {
+        throw new IllegalArgumentException(
+            "transport(NVSHMEM) needs GPUs, and the ranks ask for the CPU");
       }
       return Device.Kind.CUDA;
     }
@@ -256,11 +340,15 @@ public final class Backends {
     return kind;
   }
 
-  private static EpException unavailable(int self, int rank, String problem) {
+  private static EpException unavailable(
+      int self, int rank, String problem, BufferOptions options) {
     String remedy =
         self == rank
             ? "Use Device.cpu(), or no device for the automatic choice."
             : "Rank " + rank + " reports this.";
+    if (options.transport() == Transport.NVSHMEM) {
+      remedy = "Rank " + rank + " reports this. " + NvshmemLibrary.remedy();
+    }
     return new BackendUnavailableException(
         Device.Kind.CUDA.name(), List.of(problem.split("; ", -1)), remedy);
   }

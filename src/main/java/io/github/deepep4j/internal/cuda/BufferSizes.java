@@ -13,6 +13,8 @@ import io.github.deepep4j.internal.cuda.binding.InternodeConfig;
 import io.github.deepep4j.internal.cuda.binding.InternodeNative;
 import io.github.deepep4j.internal.cuda.binding.LowLatencyConfig;
 import io.github.deepep4j.internal.cuda.binding.LowLatencyNative;
+import io.github.deepep4j.internal.cuda.binding.NvshmemNative;
+import io.github.deepep4j.internal.cuda.binding.NvshmemWindow;
 import io.github.deepep4j.internal.cuda.binding.RegionForm;
 import io.github.deepep4j.internal.memory.Memory;
 import io.github.deepep4j.internal.memory.OffHeap;
@@ -170,6 +172,45 @@ record BufferSizes(
       return options.isLowLatency()
           ? LowLatencyNative.bufferCreate(config.address(), lowLatency.address(), out)
           : Ep4jNative.bufferCreate(config.address(), out);
+    }
+  }
+
+  /** Bytes of the window in NVSHMEM's heap, which has room for what goes over a network. */
+  long nvshmemWindowBytes() {
+    try (BufferConfig config = new BufferConfig();
+        LowLatencyConfig lowLatency = new LowLatencyConfig();
+        Memory out = OffHeap.allocate(Long.BYTES)) {
+      fill(config);
+      fill(lowLatency);
+      Natives.require(
+          NvshmemNative.windowBytes(
+              config.address(), options.isLowLatency() ? lowLatency.address() : 0, out.address()),
+          rank,
+          "sizing a window in NVSHMEM's heap");
+      return OffHeap.getLong(out.address());
+    }
+  }
+
+  /**
+   * Makes the native buffer over NVSHMEM. Collective.
+   *
+   * @param windowBytes of every rank's window
+   * @param out where its handle is put
+   * @return the native status
+   */
+  int createOverNvshmem(long windowBytes, long out) {
+    try (BufferConfig config = new BufferConfig();
+        LowLatencyConfig lowLatency = new LowLatencyConfig();
+        NvshmemWindow window = new NvshmemWindow()) {
+      fill(config);
+      fill(lowLatency);
+      window.putLong(NvshmemWindow.BYTES, windowBytes);
+      window.putInt(NvshmemWindow.FORCE_REMOTE, options.nvshmem().isForceRemote() ? 1 : 0);
+      return NvshmemNative.bufferCreate(
+          config.address(),
+          options.isLowLatency() ? lowLatency.address() : 0,
+          window.address(),
+          out);
     }
   }
 

@@ -3,6 +3,7 @@ package io.github.deepep4j.internal.cuda;
 import io.github.deepep4j.BufferOptions;
 import io.github.deepep4j.Ep4j;
 import io.github.deepep4j.SizeHint;
+import io.github.deepep4j.Transport;
 import io.github.deepep4j.error.BackendUnavailableException;
 import io.github.deepep4j.group.ProcessGroup;
 import io.github.deepep4j.internal.backend.Backend;
@@ -83,7 +84,15 @@ public final class CudaBackend implements Backend {
    */
   public static String refusal(BufferOptions options, int numRanks) {
     int ranksPerNode = options.ranksPerNode();
-    if (options.isLowLatency() && ranksPerNode != 0 && ranksPerNode < numRanks) {
+    boolean areSeveralNodes = ranksPerNode != 0 && ranksPerNode < numRanks;
+    if (options.transport() == Transport.NVSHMEM && areSeveralNodes) {
+      return "transport(NVSHMEM) with ranksPerNode("
+          + ranksPerNode
+          + ") of "
+          + numRanks
+          + " ranks is not there yet: all ranks must be one node";
+    }
+    if (options.isLowLatency() && areSeveralNodes) {
       return "lowLatency() with ranksPerNode("
           + ranksPerNode
           + ") of "

@@ -28,7 +28,7 @@ final class CudaBuffer implements BackendBuffer {
   private static final System.Logger LOG = System.getLogger("io.github.deepep4j");
 
   private final CudaRank rank;
-  private final PeerWindows windows;
+  private final Peers peers;
   private final long windowBytes;
   private final CudaStanding standing;
   private final FreeRegions freeRegions;
@@ -44,16 +44,16 @@ final class CudaBuffer implements BackendBuffer {
    * Makes a connected buffer usable.
    *
    * @param rank the shared state
-   * @param windows what peers have mapped
+   * @param peers who reach the window
    * @param windowBytes memory that peers can reach
    */
-  CudaBuffer(CudaRank rank, PeerWindows windows, long windowBytes) {
+  CudaBuffer(CudaRank rank, Peers peers, long windowBytes) {
     this.rank = rank;
-    this.windows = windows;
+    this.peers = peers;
     this.windowBytes = windowBytes;
     this.standing = new CudaStanding(rank);
-    this.freeRegions = new FreeRegions(rank, windows, standing);
-    this.member = new CudaMember(rank, windows, standing);
+    this.freeRegions = new FreeRegions(rank, peers, standing);
+    this.member = new CudaMember(rank, peers, standing);
     this.unmask = new Unmask(member);
     this.dispatcher = new CudaDispatcher(rank, freeRegions);
     this.combiner = new CudaCombiner(rank);
@@ -192,7 +192,7 @@ final class CudaBuffer implements BackendBuffer {
         rank.openResults,
         rank.handles.taken(),
         standing.quarantinedRegions(),
-        PeerWindows.abandonedBytes());
+        peers.abandonedBytes());
   }
 
   @Override
@@ -220,6 +220,6 @@ final class CudaBuffer implements BackendBuffer {
     standing.close();
     member.close();
     rank.close();
-    windows.close();
+    peers.close();
   }
 }

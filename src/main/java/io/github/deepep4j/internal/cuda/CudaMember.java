@@ -19,14 +19,14 @@ final class CudaMember implements Unmask.Member, AutoCloseable {
   private static final long WELCOME_NANOS = 5_000_000_000L;
 
   private final CudaRank rank;
-  private final PeerWindows windows;
+  private final Peers peers;
   private final CudaStanding standing;
   private final WelcomeCall welcome = new WelcomeCall();
   private long deadline;
 
-  CudaMember(CudaRank rank, PeerWindows windows, CudaStanding standing) {
+  CudaMember(CudaRank rank, Peers peers, CudaStanding standing) {
     this.rank = rank;
-    this.windows = windows;
+    this.peers = peers;
     this.standing = standing;
   }
 
@@ -96,12 +96,12 @@ final class CudaMember implements Unmask.Member, AutoCloseable {
 
   @Override
   public boolean isOver(int peer) {
-    return windows.isGone(peer);
+    return peers.isGone(peer);
   }
 
   @Override
   public long join(int owner, int writer) {
-    return windows.join(owner, writer);
+    return peers.join(owner, writer);
   }
 
   @Override

@@ -13,13 +13,13 @@ import java.util.TreeSet;
  */
 final class FreeRegions {
   private final CudaRank rank;
-  private final PeerWindows windows;
+  private final Peers peers;
   private final CudaStanding standing;
   private final long lateWords;
 
-  FreeRegions(CudaRank rank, PeerWindows windows, CudaStanding standing) {
+  FreeRegions(CudaRank rank, Peers peers, CudaStanding standing) {
     this.rank = rank;
-    this.windows = windows;
+    this.peers = peers;
     this.standing = standing;
     try (HostWords words = new HostWords()) {
       rank.require(Ep4jNative.bufferWords(rank.buffer, words.address()), "creating a buffer");
@@ -82,7 +82,7 @@ final class FreeRegions {
   /** Tells the device who will never write again, nor have memory to be written to. */
   void forgetGone(String operation) {
     for (int peer = 0; peer < rank.numRanks; peer++) {
-      if (peer != rank.rank && windows.isGone(peer)) {
+      if (peer != rank.rank && peers.isGone(peer)) {
         rank.require(Ep4jNative.forget(rank.buffer, peer), operation);
       }
     }

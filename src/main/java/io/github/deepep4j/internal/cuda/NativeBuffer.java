@@ -6,6 +6,7 @@ import io.github.deepep4j.internal.cuda.binding.Ep4jNative;
 import io.github.deepep4j.internal.memory.Memory;
 import io.github.deepep4j.internal.memory.OffHeap;
 import java.util.Objects;
+import java.util.function.LongToIntFunction;
 import org.jspecify.annotations.Nullable;
 
 /** A native buffer while its ranks make it together, and how to take it back if they can't. */
@@ -16,19 +17,63 @@ final class NativeBuffer {
   private final byte[] windowName = new byte[Abi.WINDOW_NAME_BYTES];
   private long handle;
   private long windowBytes;
-  private @Nullable PeerWindows windows;
+  private boolean mustBeAbandoned;
+  private @Nullable Peers peers;
   private @Nullable CudaRank rank;
 
+  /**
+   * For a rank.
+   *
+   * @param sizes what it is made for
+   */
   NativeBuffer(BufferSizes sizes) {
+    this(sizes, 0);
+  }
+
+  /**
+   * For a rank whose window is as large as others have agreed.
+   *
+   * @param sizes what it is made for
+   * @param windowBytes of the window
+   */
+  NativeBuffer(BufferSizes sizes, long windowBytes) {
     this.sizes = sizes;
+    this.windowBytes = windowBytes;
   }
 
   /** Allocates and names the window. Waits for the device. */
   void create() {
     windowBytes = sizes.hint().totalBytes();
-    try (Memory out = OffHeap.allocate(Math.max(Long.BYTES, Abi.WINDOW_NAME_BYTES))) {
-      require(sizes.create(out.address()), "creating the buffer");
-      handle = OffHeap.getLong(out.address());
+    handle = made(sizes::create);
+    name();
+  }
+
+  /** The same in NVSHMEM's heap. Collective. */
+  void createOverNvshmem() {
+    mustBeAbandoned = true;
+    handle =
+        NvshmemCall.within(
+            sizes.options().timeout(),
+            sizes.rank(),
+            "creating the buffer",
+            () -> made(out -> sizes.createOverNvshmem(windowBytes, out)));
+    name();
+  }
+
+  /** Every rank has its window in NVSHMEM's heap, so that they can be freed together. */
+  void allHaveWindows() {
+    mustBeAbandoned = false;
+  }
+
+  private long made(LongToIntFunction create) {
+    try (Memory out = OffHeap.allocate(Long.BYTES)) {
+      require(create.applyAsInt(out.address()), "creating the buffer");
+      return OffHeap.getLong(out.address());
+    }
+  }
+
+  private void name() {
+    try (Memory out = OffHeap.allocate(Abi.WINDOW_NAME_BYTES)) {
       require(Ep4jNative.bufferWindow(handle, out.address()), "naming the window");
       OffHeap.copyToArray(out.address(), windowName, 0, windowName.length);
     }
@@ -49,8 +94,8 @@ final class NativeBuffer {
   }
 
   /** From here on peers may map the window. */
-  void shareWith(PeerWindows peers) {
-    windows = peers;
+  void shareWith(Peers reached) {
+    peers = reached;
   }
 
   /**
@@ -100,9 +145,9 @@ final class NativeBuffer {
           sizes.rank(),
           Ep4jNative.lastError());
     }
-    if (windows != null) {
-      windows.close();
-    } else if (Ep4jNative.bufferDestroy(handle, 0) != Abi.OK) {
+    if (peers != null) {
+      peers.close();
+    } else if (Ep4jNative.bufferDestroy(handle, mustBeAbandoned ? 1 : 0) != Abi.OK) {
       LOG.log(
           System.Logger.Level.WARNING,
           "rank {0}: freeing the window: {1}",

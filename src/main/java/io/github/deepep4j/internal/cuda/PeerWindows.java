@@ -1,11 +1,8 @@
 package io.github.deepep4j.internal.cuda;
 
 import io.github.deepep4j.group.ProcessGroup;
-import io.github.deepep4j.internal.backend.JoinRecord;
 import io.github.deepep4j.internal.cuda.binding.Abi;
 import io.github.deepep4j.internal.cuda.binding.Ep4jNative;
-import io.github.deepep4j.internal.memory.OffHeap;
-import io.github.deepep4j.internal.memory.SharedWindow;
 import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.List;
@@ -15,21 +12,18 @@ import java.util.List;
  * that it let go, or its process has certainly ended; until then it stays allocated, and whatever
  * rank of this process next makes or closes a buffer looks again. So closing never waits for a peer
  * and the last one to close frees everything.
- *
- * <p>The ranks say so in host memory: one word per peer in each rank's shared window, and after
- * these a {@link JoinRecord} per peer, for unmasks.
  */
-final class PeerWindows {
+final class PeerWindows implements Peers {
   private static final System.Logger LOG = System.getLogger("io.github.deepep4j");
   private static final List<PeerWindows> CLOSED = new ArrayList<>();
 
   private final int rank;
   private final int numRanks;
-  private final SharedWindow words;
+  private final PeerWords words;
   private final long buffer;
   private final long windowBytes;
 
-  private PeerWindows(ProcessGroup group, SharedWindow words, long buffer, long windowBytes) {
+  private PeerWindows(ProcessGroup group, PeerWords words, long buffer, long windowBytes) {
     this.rank = group.rank();
     this.numRanks = group.size();
     this.words = words;
@@ -46,25 +40,22 @@ final class PeerWindows {
    */
   static PeerWindows open(ProcessGroup group, long buffer, long windowBytes) {
     freeUnused();
-    int size = group.size();
-    long bytes = joins(size) + size * JoinRecord.bytes(size);
-    SharedWindow words = SharedWindow.open(group, bytes);
+    PeerWords words = PeerWords.open(group);
     return new PeerWindows(group, words, buffer, windowBytes);
   }
 
-  /** Says that this rank has disconnected, and frees its window now or when its peers have. */
-  void close() {
-    for (int peer = 0; peer < numRanks; peer++) {
-      OffHeap.putLongRelease(words.address(peer) + (long) Long.BYTES * rank, 1);
-    }
+  /** Frees now, or when the peers have let go. Never waits. */
+  @Override
+  public void close() {
+    words.letGo();
     synchronized (CLOSED) {
       CLOSED.add(this);
     }
     freeUnused();
   }
 
-  /** Bytes of closed buffers of this process whose peers have not let go. */
-  static long abandonedBytes() {
+  @Override
+  public long abandonedBytes() {
     synchronized (CLOSED) {
       return CLOSED.stream().mapToLong(window -> window.windowBytes).sum();
     }
@@ -82,20 +73,14 @@ final class PeerWindows {
     }
   }
 
-  /** Where the joins begin: after a word per rank, on a line. */
-  private static long joins(int numRanks) {
-    return (numRanks * (long) Long.BYTES + 63) / 64 * 64;
+  @Override
+  public long join(int owner, int writer) {
+    return words.join(owner, writer);
   }
 
-  /** Where in an owner's memory a writer says what it does in an unmask. */
-  long join(int owner, int writer) {
-    return words.address(owner) + joins(numRanks) + writer * JoinRecord.bytes(numRanks);
-  }
-
-  /** Whether a peer has disconnected or its process has ended: it writes nowhere any more. */
-  boolean isGone(int peer) {
-    long word = words.address(rank) + (long) Long.BYTES * peer;
-    return OffHeap.getLongAcquire(word) != 0 || words.knownDead(peer);
+  @Override
+  public boolean isGone(int peer) {
+    return words.hasLetGo(peer) || words.knownDead(peer);
   }
 
   private boolean isUnused() {

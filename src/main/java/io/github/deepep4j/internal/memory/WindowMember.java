@@ -39,8 +39,6 @@ record WindowMember(
   /** Tells this message, and its version, from anything else that a rank may have sent. */
   private static final int MAGIC = 0x45505701;
 
-  private static final UUID THIS_JVM = UUID.randomUUID();
-
   /**
    * The calling rank.
    *
@@ -51,8 +49,8 @@ record WindowMember(
   static WindowMember self(long bytes, SharedWindow.Placement placement) {
     ProcessHandle process = ProcessHandle.current();
     return new WindowMember(
-        THIS_JVM,
-        bootId(),
+        ProcessIdentity.jvm(),
+        ProcessIdentity.host(),
         pidNamespaceOfThisProcess(),
         process.pid(),
         process.info().startInstant().map(Instant::toEpochMilli).orElse(0L),
@@ -121,14 +119,6 @@ record WindowMember(
 
   private static UUID readUuid(DataInputStream in) throws IOException {
     return new UUID(in.readLong(), in.readLong());
-  }
-
-  private static String bootId() {
-    try {
-      return Files.readString(Path.of("/proc/sys/kernel/random/boot_id")).strip();
-    } catch (IOException e) {
-      return "";
-    }
   }
 
   private static String pidNamespaceOfThisProcess() {

@@ -1,6 +1,5 @@
 package io.github.deepep4j.internal.cuda.binding;
 
-import org.bytedeco.javacpp.Loader;
 import org.bytedeco.javacpp.annotation.Cast;
 import org.bytedeco.javacpp.annotation.MemberGetter;
 import org.bytedeco.javacpp.annotation.Name;
@@ -16,14 +15,7 @@ import org.bytedeco.javacpp.annotation.Platform;
 @NoException
 public final class Ep4jNative {
   static {
-    String directory = System.getProperty(NativeLibrary.DIRECTORY_PROPERTY);
-    if (directory == null) {
-      NativeCache.dropStale(Ep4jNative.class);
-      Loader.load(Ep4jNative.class);
-    } else {
-      System.load(NativeLibrary.file(directory, "libep4j.so"));
-      System.load(NativeLibrary.file(directory, "libjniep4j.so"));
-    }
+    NativeFiles.load();
   }
 
   private Ep4jNative() {}

@@ -6,6 +6,7 @@ import java.io.InputStream;
 import java.net.URL;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import org.bytedeco.javacpp.Loader;
 
 /**
@@ -15,8 +16,6 @@ import org.bytedeco.javacpp.Loader;
  * the bytes are compared before anything is loaded.
  */
 final class NativeCache {
-  private static final String[] LIBRARIES = {"libep4j.so", "libjniep4j.so"};
-
   private NativeCache() {}
 
   /**
@@ -24,9 +23,10 @@ final class NativeCache {
    * the file lives on until it is unmapped.
    *
    * @param owner the class beside whose package the libraries lie
+   * @param libraries their files' names
    */
-  static void dropStale(Class<?> owner) {
-    for (String library : LIBRARIES) {
+  static void dropStale(Class<?> owner, List<String> libraries) {
+    for (String library : libraries) {
       URL resource = owner.getResource(Loader.getPlatform() + "/" + library);
       if (resource == null || !resource.getProtocol().equals("jar")) {
         continue; // absent, or loaded in place

@@ -81,14 +81,9 @@ public final class NativeLibrary {
     }
   }
 
-  /** Path of a library in an explicit directory. */
-  static String file(String directory, String library) {
-    return new File(directory, library).getAbsolutePath();
-  }
-
   private static NativeLibrary load() {
     String place = place();
-    if (isNowhere()) {
+    if (NativeFiles.chosen().isEmpty() && isNowhere()) {
       // Not even asked for by JavaCPP: a JVM without the natives need not load it.
       return new NativeLibrary(false, List.of(place + ": not there"), null);
     }
@@ -134,6 +129,10 @@ public final class NativeLibrary {
   }
 
   private static String place() {
+    List<String> chosen = NativeFiles.chosen();
+    if (!chosen.isEmpty()) {
+      return String.join(", ", chosen);
+    }
     String directory = System.getProperty(DIRECTORY_PROPERTY);
     if (directory != null) {
       return "-D" + DIRECTORY_PROPERTY + "=" + directory;
@@ -185,6 +184,11 @@ public final class NativeLibrary {
     compare(differing, HostWords.SHAPE, Ep4jNative.sizeofHostWords());
     compare(differing, Standing.SHAPE, Ep4jNative.sizeofStanding());
     compare(differing, WelcomeCall.SHAPE, Ep4jNative.sizeofWelcomeCall());
+    if (!NativeFiles.chosen().isEmpty()) {
+      compare(differing, NvshmemConfig.SHAPE, NvshmemNative.sizeofConfig());
+      compare(differing, NvshmemWindow.SHAPE, NvshmemNative.sizeofWindow());
+      compare(differing, NvshmemStanding.SHAPE, NvshmemNative.sizeofStanding());
+    }
     return differing;
   }
 

@@ -48,6 +48,10 @@ final class Shape {
     return place(member, Byte.BYTES, count);
   }
 
+  int int32s(String member, int count) {
+    return place(member, Integer.BYTES, count);
+  }
+
   int longs(String member, int count) {
     return place(member, Long.BYTES, count);
   }

@@ -11,9 +11,9 @@ import java.util.TreeMap;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/** The declarations of {@code native/include/ep4j.h}, read as text. */
+/** The declarations of a header of {@code native/include}, read as text. */
 final class AbiHeader {
-  private static final Path HEADER = Path.of("native", "include", "ep4j.h");
+  private static final Path INCLUDE = Path.of("native", "include");
   private static final Pattern STRUCT =
       Pattern.compile("typedef struct (\\w+) \\{(.*?)\\} \\w+;", Pattern.DOTALL);
   private static final Pattern ENUM =
@@ -31,8 +31,8 @@ final class AbiHeader {
     this.text = text;
   }
 
-  static AbiHeader read() throws IOException {
-    String text = Files.readString(HEADER);
+  static AbiHeader read(String header) throws IOException {
+    String text = Files.readString(INCLUDE.resolve(header));
     return new AbiHeader(
         Pattern.compile("/\\*.*?\\*/", Pattern.DOTALL).matcher(text).replaceAll(""));
   }

@@ -43,17 +43,23 @@ final class AbiHeaderTest {
 
   @Test
   void shouldHaveTheHeadersMembersAndOffsets_whenAnyStruct() throws Exception {
-    Map<String, List<Shape.Member>> structs = AbiHeader.read().structs();
-    assertThat(SHAPES.stream().map(Shape::name))
+    requireSame("ep4j.h", SHAPES);
+    requireSame(
+        "ep4j_nvshmem.h", List.of(NvshmemConfig.SHAPE, NvshmemWindow.SHAPE, NvshmemStanding.SHAPE));
+  }
+
+  private static void requireSame(String header, List<Shape> shapes) throws Exception {
+    Map<String, List<Shape.Member>> structs = AbiHeader.read(header).structs();
+    assertThat(shapes.stream().map(Shape::name))
         .containsExactlyInAnyOrderElementsOf(structs.keySet());
-    for (Shape shape : SHAPES) {
+    for (Shape shape : shapes) {
       assertThat(shape.members()).as(shape.name()).isEqualTo(structs.get(shape.name()));
     }
   }
 
   @Test
   void shouldHaveTheHeadersValues_whenAnyConstant() throws Exception {
-    Map<String, Integer> header = AbiHeader.read().constants();
+    Map<String, Integer> header = AbiHeader.read("ep4j.h").constants();
     for (Field constant : Abi.class.getFields()) {
       assertThat(header).containsEntry(constant.getName(), (Integer) constant.get(null));
     }
@@ -62,13 +68,21 @@ final class AbiHeaderTest {
 
   @Test
   void shouldBindEveryFunctionWithItsParameters_whenAnyFunction() throws Exception {
+    assertThat(
+            bound(
+                Ep4jNative.class,
+                InternodeNative.class,
+                LowLatencyNative.class,
+                MeasuringNative.class))
+        .isEqualTo(AbiHeader.read("ep4j.h").functions());
+    AbiHeader nvshmem = AbiHeader.read("ep4j_nvshmem.h");
+    assertThat(bound(NvshmemNative.class)).isEqualTo(nvshmem.functions());
+    assertThat(nvshmem.constants()).containsEntry("NVSHMEM_ID_BYTES", NvshmemNative.ID_BYTES);
+  }
+
+  private static Map<String, Integer> bound(Class<?>... bindings) {
     Map<String, Integer> bound = new TreeMap<>();
-    for (Class<?> functions :
-        List.of(
-            Ep4jNative.class,
-            InternodeNative.class,
-            LowLatencyNative.class,
-            MeasuringNative.class)) {
+    for (Class<?> functions : bindings) {
       for (Method method : functions.getDeclaredMethods()) {
         if (Modifier.isNative(method.getModifiers())
             && !method.isAnnotationPresent(MemberGetter.class)) {
@@ -76,6 +90,6 @@ final class AbiHeaderTest {
         }
       }
     }
-    assertThat(bound).isEqualTo(AbiHeader.read().functions());
+    return bound;
   }
 }
