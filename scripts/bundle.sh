@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Packs one archive for a GPU host that has a driver but neither Java nor Maven: target/deepep4j-bundle.tar.gz.
 # Inside: a Java runtime, the library, the natives, all tests, JUnit, the benchmarks with JMH, the training demo and
-# ./run. At most 60 MiB unpacked.
+# ./run. At most 60 MiB unpacked, and 8 more with NVSHMEM.
 # Needs what mvn -Pcuda needs, and a JDK 17 with its jmods. MAVEN_ARGS goes to Maven, such as
 # MAVEN_ARGS=-Dnative.options=-DCMAKE_CUDA_ARCHITECTURES=90a-real.
 #   scripts/bundle.sh                builds everything first
@@ -19,7 +19,10 @@ with_nvshmem=
 for argument in "$@"; do
   case $argument in
     --no-build) build= ;;
-    --with-nvshmem) with_nvshmem=target/native/libep4j_nvshmem.so ;;
+    --with-nvshmem)
+      with_nvshmem=target/native/libep4j_nvshmem.so
+      limit_kib=$((68 * 1024))
+      ;;
     *)
       echo "scripts/bundle.sh: unknown: $argument" >&2
       exit 2

@@ -33,9 +33,11 @@ final class OptionsTest {
     LowLatencyCombineOptions back = LowLatencyCombineOptions.defaults();
     BufferOptions buffer = BufferOptions.of(8, 64, 4);
     NvshmemOptions nvshmem = NvshmemOptions.defaults();
+    NvshmemOptions forced = nvshmem.forceRemote();
     TensorAllocator allocator = Tensor::allocate;
     return Stream.of(
         changed(buffer, buffer.transport(Transport.PEER), "transport=PEER"),
+        changed(buffer, buffer.nvshmem(forced), "nvshmem=" + forced),
         changed(nvshmem, nvshmem.serviceLevel(3), "serviceLevel=3"),
         changed(nvshmem, nvshmem.queuePairsPerRank(8), "queuePairsPerRank=8"),
         changed(nvshmem, nvshmem.hcaList("mlx5_0:1"), "hcaList=mlx5_0:1"),
@@ -106,7 +108,7 @@ final class OptionsTest {
           && !Modifier.isStatic(method.getModifiers())
           && method.getDeclaringClass() != Object.class
           && !CallOptions.class.isAssignableFrom(method.getReturnType())
-          && method.getReturnType() != BufferOptions.class
+          && method.getReturnType() != options.getClass()
           && !method.getName().equals("sharedDescription")) {
         values.add(method.getName() + "=" + method.invoke(options));
       }
