@@ -18,9 +18,9 @@ public enum Transport {
    * for), and every rank must be a process of its own. What is different from {@link #PEER}:
    *
    * <ul>
-   *   <li>Normal mode works only if loads and stores reach every rank; else its calls are refused
-   *       by name. Low-latency mode works with all. Several nodes ({@link
-   *       BufferOptions#ranksPerNode(int)}) are refused.
+   *   <li>Low-latency mode works with all ranks. Normal mode works if loads and stores reach every
+   *       rank, or with {@link BufferOptions#ranksPerNode(int)} if they reach those of the own
+   *       node; else its calls are refused by name.
    *   <li>{@link Buffer#close()} is collective: it waits, at most for the buffer's deadline, until
    *       all ranks have come. If one does not, or has died, the symmetric heap is abandoned: this
    *       process can make no buffer over NVSHMEM any more, {@link Statistics#abandonedBytes()} of

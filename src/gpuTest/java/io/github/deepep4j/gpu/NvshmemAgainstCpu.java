@@ -21,8 +21,8 @@ import java.util.SplittableRandom;
 
 /**
  * One rank as a JVM and a PE of NVSHMEM: seeded calls on the GPU give the bits that the CPU backend
- * gives in this process, where all ranks are threads. Low latency, and normal mode if the ranks are
- * within reach.
+ * gives in this process, where all ranks are threads. Low latency, and normal mode if all ranks, or
+ * those of a node, are within reach.
  */
 public final class NvshmemAgainstCpu {
   private static final List<Routing> ROUTINGS = List.of(Routing.values());
@@ -35,15 +35,16 @@ public final class NvshmemAgainstCpu {
   /**
    * Joins the group and plays its part.
    *
-   * @param args none
+   * @param args ranks of each node; without it all are one node
    */
   public static void main(String[] args) {
+    int ranksPerNode = args.length == 0 ? 0 : Integer.parseInt(args[0]);
     try (TcpGroup group = TcpGroup.environment().timeout(Duration.ofSeconds(60)).build()) {
       int calls = 0;
       for (int hidden : HIDDEN) {
-        calls += lowLatency(group, hidden);
-        if (!TestDevice.isRemote()) {
-          calls += normal(group, hidden);
+        calls += lowLatency(group, hidden, ranksPerNode);
+        if (!TestDevice.isRemote() || ranksPerNode > 0) {
+          calls += normal(group, hidden, ranksPerNode);
         }
       }
       System.out.println("SAME BITS in " + calls + " rounds");
@@ -55,7 +56,7 @@ public final class NvshmemAgainstCpu {
     void run(Buffer buffer, int rank, int index, Capture capture);
   }
 
-  private static int lowLatency(ProcessGroup group, int hidden) {
+  private static int lowLatency(ProcessGroup group, int hidden, int ranksPerNode) {
     int numRanks = group.size();
     long seed = 13_000L * numRanks + hidden;
     SplittableRandom random = new SplittableRandom(seed);
@@ -71,10 +72,12 @@ public final class NvshmemAgainstCpu {
               : LowLatencyRound.of(shape, routing, random));
     }
     BufferOptions options =
-        BufferOptions.of(numExperts, hidden, shape.maxTokens()).maxTopk(numTopk).lowLatencyOnly();
+        BufferOptions.of(numExperts, hidden, shape.maxTokens()).maxTopk(numTopk);
     return compare(
         group,
-        options,
+        ranksPerNode == 0
+            ? options.lowLatencyOnly()
+            : options.lowLatency().ranksPerNode(ranksPerNode),
         "low latency, ep.seed=" + seed,
         (buffer, self, index, capture) -> {
           try (LowLatencyRank rank = new LowLatencyRank(buffer, self, index % 2 == 0)) {
@@ -84,7 +87,7 @@ public final class NvshmemAgainstCpu {
         });
   }
 
-  private static int normal(ProcessGroup group, int hidden) {
+  private static int normal(ProcessGroup group, int hidden, int ranksPerNode) {
     int numRanks = group.size();
     long seed = 9_000L * numRanks + hidden;
     SplittableRandom random = new SplittableRandom(seed);
@@ -106,7 +109,7 @@ public final class NvshmemAgainstCpu {
             .expertMajor();
     return compare(
         group,
-        options,
+        ranksPerNode == 0 ? options : options.ranksPerNode(ranksPerNode),
         "normal, ep.seed=" + seed,
         (buffer, self, index, capture) ->
             CudaAgainstCpuTest.round(

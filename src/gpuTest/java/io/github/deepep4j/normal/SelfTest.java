@@ -32,7 +32,8 @@ import org.jspecify.annotations.Nullable;
  * their own, on the device of {@code -Ddeepep4j.test.device}. With {@code --nodes 2x2,2x4} normal
  * mode across so many nodes of so many ranks each, all threads of this JVM. With {@code --processes
  * --transport nvshmem} the processes reach each other over NVSHMEM, and with {@code --remote} as
- * over a network, which normal mode refuses by name. Ends with status 1 if any line failed.
+ * over a network, which normal mode refuses by name; with {@code --nodes} ranks of the own node are
+ * within reach, and normal mode is what runs. Ends with status 1 if any line failed.
  */
 public final class SelfTest {
   private static final int ROUNDS = 4;
@@ -71,20 +72,25 @@ public final class SelfTest {
     int numRanks = at < 0 ? 2 : Integer.parseInt(arguments.get(at + 1));
     if (arguments.contains("--member")) {
       try (TcpGroup group = TcpGroup.environment().timeout(TestDevice.PATIENCE).build()) {
-        System.exit(new SelfTest(group.size(), group.size(), group).all());
+        int node = arguments.indexOf("--ranks-per-node");
+        System.exit(
+            node < 0
+                ? new SelfTest(group.size(), group.size(), group).all()
+                : new SelfTest(group.size(), Integer.parseInt(arguments.get(node + 1)), group)
+                    .acrossNodes());
       }
-    }
-    int nodes = arguments.indexOf("--nodes");
-    if (nodes >= 0) {
-      System.exit(acrossNodes(arguments.get(nodes + 1)));
     }
     int transport = arguments.indexOf("--transport");
     if (transport >= 0) {
       chooseTransport(arguments.get(transport + 1), arguments);
     }
+    int nodes = arguments.indexOf("--nodes");
+    if (nodes >= 0) {
+      System.exit(acrossNodes(arguments.get(nodes + 1), arguments.contains("--processes")));
+    }
     System.exit(
         arguments.contains("--processes")
-            ? processes(numRanks)
+            ? processes(numRanks, "--member")
             : new SelfTest(numRanks, numRanks, null).all());
   }
 
@@ -99,27 +105,31 @@ public final class SelfTest {
   }
 
   /** Normal mode for each of the topologies, nodes x ranks of each. */
-  private static int acrossNodes(String topologies) {
+  private static int acrossNodes(String topologies, boolean areProcesses) throws Exception {
     int status = 0;
     for (String topology : topologies.split(",", -1)) {
       String[] parts = topology.split("x", -1);
       int ranksPerNode = Integer.parseInt(parts[1]);
-      SelfTest test = new SelfTest(Integer.parseInt(parts[0]) * ranksPerNode, ranksPerNode, null);
+      int numRanks = Integer.parseInt(parts[0]) * ranksPerNode;
       System.out.println(topology + " nodes x ranks");
-      test.normal();
-      status = Math.max(status, test.end());
+      status =
+          Math.max(
+              status,
+              areProcesses
+                  ? processes(numRanks, "--member", "--ranks-per-node", parts[1])
+                  : new SelfTest(numRanks, ranksPerNode, null).acrossNodes());
     }
     return status;
   }
 
-  private static int processes(int numRanks) throws Exception {
+  private static int processes(int numRanks, String... arguments) throws Exception {
     if (TestDevice.isCuda() && numRanks > TestDevice.numDevices() && !isShared()) {
       System.out.println(
           "Processes share a GPU and NVIDIA MPS is off: every exchange between ranks takes "
               + "milliseconds. For speed start it before: nvidia-cuda-mps-control -d");
     }
     List<Process> members = new ArrayList<>();
-    for (ProcessBuilder builder : RankProcesses.builders(numRanks, SelfTest.class, "--member")) {
+    for (ProcessBuilder builder : RankProcesses.builders(numRanks, SelfTest.class, arguments)) {
       members.add(builder.inheritIO().start());
     }
     int status = 0;
@@ -149,6 +159,11 @@ public final class SelfTest {
     combines("combine, weights back", Form.rankMajor(), plain.withWeightsBack());
     combines("combine, weighted", Form.expertMajor(16), plain.withWeighting());
     combines("combine, in place, two halves", Form.rankMajor(), plain.inPlace().withHook());
+  }
+
+  private int acrossNodes() {
+    normal();
+    return end();
   }
 
   private int all() {

@@ -48,6 +48,20 @@ final class NvshmemProcessTest {
   }
 
   @ParameterizedTest
+  @CsvSource({"2, 1, true", "4, 2, true", "4, 2, false"})
+  void shouldGiveTheSameBitsAsTheCpu_whenPesAreOfSeveralNodes(
+      int numRanks, int ranksPerNode, boolean isRemote) throws Exception {
+    choose(isRemote);
+    try (RankProcesses ranks =
+        new RankProcesses(numRanks, NvshmemAgainstCpu.class, "" + ranksPerNode)) {
+      for (int rank = 0; rank < numRanks; rank++) {
+        ranks.await(rank, "SAME BITS");
+      }
+      ranks.assertSuccess();
+    }
+  }
+
+  @ParameterizedTest
   @ValueSource(ints = {2, 4})
   void shouldDeliverAndSumEveryRow_whenRanksAreWithinReach(int numRanks) throws Exception {
     choose(false);

@@ -177,14 +177,11 @@ record BufferSizes(
 
   /** Bytes of the window in NVSHMEM's heap, which has room for what goes over a network. */
   long nvshmemWindowBytes() {
-    try (BufferConfig config = new BufferConfig();
-        LowLatencyConfig lowLatency = new LowLatencyConfig();
+    try (Configs configs = new Configs();
         Memory out = OffHeap.allocate(Long.BYTES)) {
-      fill(config);
-      fill(lowLatency);
       Natives.require(
           NvshmemNative.windowBytes(
-              config.address(), options.isLowLatency() ? lowLatency.address() : 0, out.address()),
+              configs.buffer(), configs.lowLatency(), configs.internode(), out.address()),
           rank,
           "sizing a window in NVSHMEM's heap");
       return OffHeap.getLong(out.address());
@@ -199,18 +196,44 @@ record BufferSizes(
    * @return the native status
    */
   int createOverNvshmem(long windowBytes, long out) {
-    try (BufferConfig config = new BufferConfig();
-        LowLatencyConfig lowLatency = new LowLatencyConfig();
+    try (Configs configs = new Configs();
         NvshmemWindow window = new NvshmemWindow()) {
-      fill(config);
-      fill(lowLatency);
       window.putLong(NvshmemWindow.BYTES, windowBytes);
       window.putInt(NvshmemWindow.FORCE_REMOTE, options.nvshmem().isForceRemote() ? 1 : 0);
       return NvshmemNative.bufferCreate(
-          config.address(),
-          options.isLowLatency() ? lowLatency.address() : 0,
-          window.address(),
-          out);
+          configs.buffer(), configs.lowLatency(), configs.internode(), window.address(), out);
+    }
+  }
+
+  /** What the native library is told of a buffer; addresses are 0 for what it does not have. */
+  private final class Configs implements AutoCloseable {
+    private final BufferConfig buffer = new BufferConfig();
+    private final LowLatencyConfig lowLatency = new LowLatencyConfig();
+    private final InternodeConfig internode = new InternodeConfig();
+
+    Configs() {
+      fill(buffer);
+      fill(lowLatency);
+      fill(internode);
+    }
+
+    long buffer() {
+      return buffer.address();
+    }
+
+    long lowLatency() {
+      return options.isLowLatency() ? lowLatency.address() : 0;
+    }
+
+    long internode() {
+      return numNodes() > 1 ? internode.address() : 0;
+    }
+
+    @Override
+    public void close() {
+      buffer.close();
+      lowLatency.close();
+      internode.close();
     }
   }
 

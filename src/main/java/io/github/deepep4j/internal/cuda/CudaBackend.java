@@ -84,20 +84,15 @@ public final class CudaBackend implements Backend {
    */
   public static String refusal(BufferOptions options, int numRanks) {
     int ranksPerNode = options.ranksPerNode();
-    boolean areSeveralNodes = ranksPerNode != 0 && ranksPerNode < numRanks;
-    if (options.transport() == Transport.NVSHMEM && areSeveralNodes) {
-      return "transport(NVSHMEM) with ranksPerNode("
-          + ranksPerNode
-          + ") of "
-          + numRanks
-          + " ranks is not there yet: all ranks must be one node";
-    }
-    if (options.isLowLatency() && areSeveralNodes) {
+    if (options.isLowLatency()
+        && options.transport() != Transport.NVSHMEM
+        && ranksPerNode != 0
+        && ranksPerNode < numRanks) {
       return "lowLatency() with ranksPerNode("
           + ranksPerNode
           + ") of "
           + numRanks
-          + " ranks is not on CUDA yet: all ranks must be one node";
+          + " ranks is on CUDA for transport(NVSHMEM) only: else all ranks must be one node";
     }
     if (options.isLowLatency() && options.lowLatencyRegions() > Abi.MAX_LOW_LATENCY) {
       return "lowLatencyRegions must be at most "

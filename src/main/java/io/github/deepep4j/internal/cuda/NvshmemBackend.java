@@ -47,14 +47,14 @@ public final class NvshmemBackend implements NvshmemEnd {
   public SizeHint sizeHint(BufferOptions options, int numRanks) {
     BufferSizes sizes = BufferSizes.of(options, Device.cuda(0), 0, numRanks);
     SizeHint peers = sizes.hint();
-    // What goes over a network has its own memory, where what comes back lies, too.
+    // What goes over a network has memory of its own, where what comes back over it lies, too.
     long network = sizes.nvshmemWindowBytes() - peers.totalBytes();
     return new SizeHint(
         peers.controlBytes(),
-        peers.dispatchBytes(),
+        peers.dispatchBytes() + (options.isLowLatency() ? 0 : network),
         peers.combineBytes(),
         peers.lowLatencyDispatchBytes(),
-        peers.lowLatencyCombineBytes() + network,
+        peers.lowLatencyCombineBytes() + (options.isLowLatency() ? network : 0),
         peers.privateBytes(),
         peers.pinnedBytes());
   }

@@ -63,6 +63,21 @@ public final class NvshmemNative {
       @Cast("const ep4j_nvshmem_window*") long window,
       @Cast("ep4j_buffer**") long buffer);
 
+  @Name("ep4j_nvshmem_window_bytes_internode")
+  public static native @Cast("ep4j_status") int windowBytes(
+      @Cast("const ep4j_buffer_config*") long config,
+      @Cast("const ep4j_low_latency_config*") long lowLatency,
+      @Cast("const ep4j_internode_config*") long internode,
+      @Cast("int64_t*") long bytes);
+
+  @Name("ep4j_nvshmem_buffer_create_internode")
+  public static native @Cast("ep4j_status") int bufferCreate(
+      @Cast("const ep4j_buffer_config*") long config,
+      @Cast("const ep4j_low_latency_config*") long lowLatency,
+      @Cast("const ep4j_internode_config*") long internode,
+      @Cast("const ep4j_nvshmem_window*") long window,
+      @Cast("ep4j_buffer**") long buffer);
+
   @Name("ep4j_nvshmem_reached")
   public static native @Cast("ep4j_status") int reached(
       @Cast("ep4j_buffer*") long buffer, @Cast("uint32_t*") long ranks);
