@@ -1,6 +1,7 @@
 package io.github.deepep4j;
 
 import java.util.Objects;
+import java.util.StringJoiner;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -204,5 +205,30 @@ public final class NvshmemOptions {
    */
   public boolean isForceRemote() {
     return forceRemote;
+  }
+
+  /** What was given, as {@code name=value}, separated by spaces. */
+  @Override
+  public String toString() {
+    StringJoiner given = new StringJoiner(" ", "[", "]");
+    if (serviceLevel >= 0) {
+      given.add("serviceLevel=" + serviceLevel);
+    }
+    if (queuePairsPerRank > 0) {
+      given.add("queuePairsPerRank=" + queuePairsPerRank);
+    }
+    if (hcaList != null) {
+      given.add("hcaList=" + hcaList);
+    }
+    if (ibgda >= 0) {
+      given.add("ibgda=" + (ibgda == 1));
+    }
+    if (heapBytes > 0) {
+      given.add("symmetricHeapBytes=" + heapBytes);
+    }
+    if (forceRemote) {
+      given.add("forceRemote");
+    }
+    return given.toString();
   }
 }
