@@ -81,6 +81,8 @@ cat >"$bundle/run" <<'RUN'
 # ./run test [JUnit console options] [--cpu]   the GPU tests, and the oracle tests on the GPU; without MPS, since some
 #                                              kill a rank
 # ./run bench [--quick] [options] [--cpu]      JMH: a table; JSON and a plot to results/ (--help)
+# ./run process-bench [--ranks N] [--transport peer|nvshmem|nvshmem-remote] [--out FILE]
+#                                              low-latency pairs of JVMs on one GPU, which JMH can't measure
 # ./run native-bench RESULT.json               the same operations from C, and what a call takes on the host
 # ./run tune [options] [--cpu]                 the fastest tuning of this machine, to a file that a buffer loads (--help)
 # ./run demo [options] [--cpu]                 trains a small model; a page in report/ (--help)
@@ -131,6 +133,10 @@ case "${1:-}" in
     exec "${java[@]}" -Djmh.ignoreLock=true -cp "$here/bench:$here/classes:$libraries" \
       io.github.deepep4j.bench.Main "${options[@]}" "${arguments[@]}"
     ;;
+  process-bench)
+    exec "${java[@]}" -cp "$here/bench:$here/classes:$libraries" io.github.deepep4j.bench.ProcessPairs \
+      --commit "${commit:0:10}" "${arguments[@]}"
+    ;;
   native-bench)
     LD_LIBRARY_PATH="$here/natives${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" \
       exec "$here/natives/ep4j_bench" "${arguments[@]}" "${commit:0:10}"
@@ -143,7 +149,7 @@ case "${1:-}" in
       --root "$here/text" --backend "$device" "${arguments[@]}"
     ;;
   *)
-    sed -n '2,12p' "${BASH_SOURCE[0]}" | sed 's/^# //' >&2
+    sed -n '2,14p' "${BASH_SOURCE[0]}" | sed 's/^# //' >&2
     exit 2
     ;;
 esac

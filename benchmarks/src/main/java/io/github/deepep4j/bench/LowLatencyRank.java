@@ -1,5 +1,6 @@
 package io.github.deepep4j.bench;
 
+import io.github.deepep4j.BufferOptions;
 import io.github.deepep4j.Event;
 import io.github.deepep4j.LowLatencyCombine;
 import io.github.deepep4j.LowLatencyCombineOptions;
@@ -70,7 +71,16 @@ class LowLatencyRank extends RankWork {
   private @Nullable Tensor y;
 
   LowLatencyRank(Workload load, Routing routing, ProcessGroup group, Operation operation) {
-    super(load, routing, group, options(load).lowLatencyOnly());
+    this(load, routing, group, operation, options(load).lowLatencyOnly());
+  }
+
+  LowLatencyRank(
+      Workload load,
+      Routing routing,
+      ProcessGroup group,
+      Operation operation,
+      BufferOptions options) {
+    super(load, routing, group, options);
     this.operation = operation;
     LowLatencyDispatchOptions plain = withSms(LowLatencyDispatchOptions.defaults());
     LowLatencyDispatchOptions wire =
