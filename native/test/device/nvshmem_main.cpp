@@ -1,5 +1,5 @@
 // ep4j_nvshmem_tests RANKS [forms SEEDS | soak ROUNDS | faults | death | bench FILE COMMIT |
-// nodes RANKS_PER_NODE [ROUNDS [SEED] | faults] | nodes 1 death |
+// nodes RANKS_PER_NODE [ROUNDS [SEED] | quick | faults] | nodes 1 death |
 // nodes 1 death-waiting [MILLISECONDS]]: RANKS processes on one device. Without more: forms, faults
 // and a soak of low latency. "nodes": normal mode across nodes, faults included, by a seed that is
 // printed. "death": only the faults that end processes. With several processes on a device start
@@ -18,7 +18,7 @@ using namespace ep4j::test;
 int usage() {
   std::printf(
       "ep4j_nvshmem_tests RANKS [forms SEEDS | soak ROUNDS | faults | death | bench FILE COMMIT |\n"
-      "    nodes RANKS_PER_NODE [ROUNDS [SEED] | faults] | nodes 1 death |\n"
+      "    nodes RANKS_PER_NODE [ROUNDS [SEED] | quick | faults] | nodes 1 death |\n"
       "    nodes 1 death-waiting [MILLISECONDS]]\n");
   return 2;
 }
@@ -28,7 +28,9 @@ void run_nodes(PeSuite& suite, PeGroup& group, int argc, char** argv) {
   const std::string part = argc > 4 ? argv[4] : "";
   uint64_t seed = argc > 5 ? std::strtoull(argv[5], nullptr, 10) : std::random_device()() % 1000000;
   seed = group.exchange(seed)[0];
-  if (part != "faults") {
+  if (part == "quick") {
+    nvshmem_node_quick_tests(suite, group, ranks_per_node);
+  } else if (part != "faults") {
     if (group.rank() == 0) {
       std::printf("seed %llu\n", static_cast<unsigned long long>(seed));
     }

@@ -190,6 +190,21 @@ void nvshmem_node_tests(PeSuite& suite, PeGroup& group, int ranks_per_node, int 
   }
 }
 
+void nvshmem_node_quick_tests(PeSuite& suite, PeGroup& group, int ranks_per_node) {
+  const Nodes nodes = nodes_of(group, ranks_per_node);
+  Case c = over_network(across(nodes), 2);  // places for few messages
+  round_trip_case(suite, group, c, true);
+  c.order = EP4J_EXPERT_MAJOR;
+  c.biases = 2;
+  c.bounded = true;
+  round_trip_case(suite, group, c, true);
+  c.arena = true;
+  round_trip_case(suite, group, c, false);
+  const Case rounds = soak_case(nodes, 1);
+  run_case(suite, group, "20 short rounds with delays, ", rounds, true,
+           [&](Ranks& ranks) { soak(ranks, rounds, 20); });
+}
+
 void nvshmem_node_fault_tests(PeSuite& suite, PeGroup& group, int ranks_per_node) {
   const Case c = fault_case(nodes_of(group, ranks_per_node));
   for (bool forced : {true, false}) {

@@ -34,6 +34,9 @@ void nvshmem_death_test(PeSuite& suite, PeGroup& group, bool known);
 // Normal mode across nodes; routing and order are drawn from the seed, the same on all ranks.
 void nvshmem_node_tests(PeSuite& suite, PeGroup& group, int ranks_per_node, int rounds,
                         uint64_t seed);
+
+// A few of these, and all faults: for a simulated device.
+void nvshmem_node_quick_tests(PeSuite& suite, PeGroup& group, int ranks_per_node);
 void nvshmem_node_fault_tests(PeSuite& suite, PeGroup& group, int ranks_per_node);
 
 // The last rank, a node of its own, is killed: between calls, or so long after it has issued a call, in
