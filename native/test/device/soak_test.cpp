@@ -1,6 +1,6 @@
 // Many short rounds with random delays per rank, every row checked. Rounds come back to back, one
-// or two results open, receives at once or late, counted and cached in turn: what makes ordering
-// faults show.
+// or two results open, receives at once or late, counted and cached in turn, combines received at once
+// or only after the next dispatch, on each rank as it likes: what makes ordering faults show.
 #include <chrono>
 #include <thread>
 
@@ -57,6 +57,7 @@ class Soak {
       pause(round);
       this->round(round);
     }
+    receive_combine();
     end_.expect_no_fault();
   }
 
@@ -74,13 +75,14 @@ class Soak {
     const size_t routing = mix(7, static_cast<uint64_t>(round)) % kRoutings;
     const bool again = mix(8, static_cast<uint64_t>(round)) % 2 == 0;
     const uint64_t ticket = static_cast<uint64_t>(round) + 1;
-    ep4j_dispatch_call call = dispatch_call(c_, end_.rank, inputs_[routing], 0, 0, ticket);
+    const int handle = round % 2;
+    ep4j_dispatch_call call = dispatch_call(c_, end_.rank, inputs_[routing], 0, handle, ticket);
     ep4j_dispatch_result first = issue(call);
     std::vector<int32_t> per_expert;
     ep4j_counts counts = await_counts(end_, c_, ticket, per_expert);
     ep4j_dispatch_result second = {};
     if (again) {
-      second = issue(cached_call(c_, end_.rank, inputs_[routing], 1, 0));
+      second = issue(cached_call(c_, end_.rank, inputs_[routing], 1, handle));
     }
     pause(round + 1);
     if (again && round % 2 == 0) {
@@ -99,29 +101,44 @@ class Soak {
       expect_same(c_, read_result(end_, c_, second, want.num_received, false), want, false);
       ok(ep4j_region_release(end_.buffer, 1, end_.stream), "releasing");
     }
+    receive_combine();
     combine(routing, round);
+    if (mix(9, static_cast<uint64_t>(round), static_cast<uint64_t>(end_.rank)) % 2 == 0) {
+      pause(round + 2);
+      receive_combine();
+    }
   }
 
   void combine(size_t routing, int round) {
     ep4j_combine_call call = {};
     call.struct_size = sizeof call;
     call.y = y_[routing];
+    call.handle = round % 2;
     call.output = round % 2;
     call.rows = plan_.received[routing][static_cast<size_t>(end_.rank)].num_received;
     call.hidden = c_.hidden;
     call.timeout_nanos = kTimeoutNanos;
     ok(ep4j_combine(end_.buffer, &call, end_.stream), "combine");
-    pause(round + 2);
+    sent_ = {true, routing, round % 2};
+  }
+
+  // The last combine, if it was not received.
+  void receive_combine() {
+    if (!sent_.open) {
+      return;
+    }
+    sent_.open = false;
     ep4j_combine_receive_call receive = {};
     receive.struct_size = sizeof receive;
     receive.out = out_;
-    receive.output = call.output;
+    receive.handle = sent_.turn;
+    receive.output = sent_.turn;
     receive.hidden = c_.hidden;
     receive.num_sms = 2;
     receive.timeout_nanos = kTimeoutNanos;
     ok(ep4j_combine_receive(end_.buffer, &receive, end_.stream), "combine receive");
     Combined got;
-    const Combined& want = plan_.combined[routing][static_cast<size_t>(end_.rank)];
+    const Combined& want = plan_.combined[sent_.routing][static_cast<size_t>(end_.rank)];
     got.out = end_.download<uint16_t>(out_, want.out.size());
     expect_same(c_, got, want, false);
   }
@@ -143,6 +160,11 @@ class Soak {
   std::vector<DeviceInput> inputs_;
   std::vector<uint16_t*> y_;
   uint16_t* out_ = nullptr;
+  struct {
+    bool open;
+    size_t routing;
+    int turn;  // its handle and output
+  } sent_ = {};
 };
 
 }  // namespace

@@ -1,10 +1,10 @@
 // NVSHMEM's functions that the library uses, for PEs that are processes of this host: one file in
 // memory holds all heaps, and every PE maps all of it.
 //
-// A put is done later, by a thread of its own: any of those that wait, by a seed, now and then only
-// after a while. Its source is read only then, its word changes after its bytes, and nothing else has
-// an order: as a network has it, and stricter than one with one queue. Signals of words alone wait
-// like puts. What a killed process had not done is lost.
+// A put is done later, by a thread of its own: after a time drawn from a seed, most in microseconds,
+// some in milliseconds, in which many others pass it. Its source is read only then, its word changes
+// after its bytes, and nothing else has an order. Signals of words alone wait like puts. What a killed
+// process had not done is lost.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -18,13 +18,14 @@
 #include <map>
 #include <mutex>
 #include <thread>
-#include <vector>
 
 #include "nvshmem.h"
 #include "nvshmem_host.h"
 #include "warp.hpp"
 
 namespace {
+
+using Clock = std::chrono::steady_clock;
 
 constexpr int kMostPes = 32;
 constexpr size_t kHeapBytes = size_t{1} << 30;  // of each PE; only what is written takes memory
@@ -93,7 +94,9 @@ class Network {
 
   void add(const Put& put) {
     std::scoped_lock lock(mutex_);
-    waiting_.push_back(put);
+    const uint64_t bits = draw();
+    const uint64_t most_micros = bits % 64 == 0 ? 400'000 : 60;
+    waiting_.emplace(Clock::now() + std::chrono::microseconds((bits >> 8) % most_micros), put);
     changed_.notify_all();
   }
 
@@ -145,16 +148,13 @@ class Network {
       {
         std::unique_lock lock(mutex_);
         changed_.wait(lock, [&] { return !waiting_.empty(); });
-        const uint64_t bits = draw();
-        if (bits % 16 == 0) {  // more may come, and be chosen first
-          lock.unlock();
-          std::this_thread::sleep_for(std::chrono::microseconds(bits / 16 % 400));
-          lock.lock();
+        const Clock::time_point due = waiting_.begin()->first;
+        if (due > Clock::now()) {  // others may come that are due before
+          changed_.wait_until(lock, due);
+          continue;
         }
-        Put& chosen = waiting_[(bits >> 20) % waiting_.size()];
-        put = chosen;
-        chosen = waiting_.back();
-        waiting_.pop_back();
+        put = waiting_.begin()->second;
+        waiting_.erase(waiting_.begin());
         busy_ = true;
       }
       std::memcpy(put.to, put.from, put.bytes);
@@ -178,7 +178,7 @@ class Network {
   uint64_t random_ = 0x9E3779B97F4A7C15u;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::vector<Put> waiting_;
+  std::multimap<Clock::time_point, Put> waiting_;  // by when they are due
   bool busy_ = false;
 };
 
