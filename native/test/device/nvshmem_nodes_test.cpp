@@ -131,6 +131,8 @@ void go_on_without(RankEnd& end, const Case& c, const DeviceInput& input, int ki
     expect(masked_ranks == 1u << killed, "masked ranks ", masked_ranks);
     ok(ep4j_region_release(end.buffer, 0, end.stream), "releasing");
   }
+  ok(ep4j_forget(end.buffer, killed), "telling that it has ended");
+  expect_context(end, "by the masking");
   dispatch_without(end, c, input, seen, 3);
   dispatch_without(end, c, input, seen, 4);
 }
