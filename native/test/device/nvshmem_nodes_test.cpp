@@ -93,6 +93,44 @@ Case fault_case(const Nodes& nodes) {
   return c;
 }
 
+// Rank 0 closes as soon as it has all it waits for, when what it put may still be under way: the
+// others get it all the same.
+void close_early(Ranks& ranks, const Case& c) {
+  const std::vector<RankInput> inputs = make_inputs(c, 0);
+  std::vector<CombineInput> y;
+  for (int rank = 0; rank < c.ranks; rank++) {
+    y.push_back(make_combine_input(c, rank, expected_dispatch(c, inputs, rank).num_received, 0));
+  }
+  ranks.run([&](RankEnd& end) {
+    const size_t rank = static_cast<size_t>(end.rank);
+    const size_t elements = static_cast<size_t>(c.tokens[rank]) * static_cast<size_t>(c.hidden);
+    const DeviceInput input = upload_input(end, c, inputs[rank]);
+    ep4j_combine_call combine = {};
+    combine.struct_size = sizeof combine;
+    combine.y = end.upload(y[rank].y);
+    combine.hidden = c.hidden;
+    combine.timeout_nanos = kTimeoutNanos;
+    ep4j_combine_receive_call receive = {};
+    receive.struct_size = sizeof receive;
+    receive.out = end.upload(std::vector<uint16_t>(elements, 0x7FC1));
+    receive.hidden = c.hidden;
+    receive.timeout_nanos = kTimeoutNanos;
+    issue(end, dispatch_call(c, end.rank, input, 0, 0, 1));
+    std::vector<int32_t> per_expert;
+    combine.rows = await_counts(end, c, 1, per_expert).num_received;
+    ok(ep4j_combine(end.buffer, &combine, end.stream), "combine");
+    ok(ep4j_combine_receive(end.buffer, &receive, end.stream), "combine receive");
+    end.sync();
+    end.expect_no_fault();
+    if (end.rank == 0) {
+      ok(ep4j_buffer_disconnect(end.buffer), "disconnecting");
+    }
+    Combined got;
+    got.out = end.download<uint16_t>(receive.out, elements);
+    expect_same(c, got, expected_combine(c, inputs, y, end.rank, false), false);
+  });
+}
+
 // One dispatch, of which the survivors see what is left without the last rank.
 void dispatch_without(RankEnd& end, const Case& c, const DeviceInput& input,
                       const std::vector<RankInput>& seen, uint64_t ticket) {
@@ -220,6 +258,13 @@ void nvshmem_node_fault_tests(PeSuite& suite, PeGroup& group, int ranks_per_node
     }
     run_case(suite, group, "an index out of range is refused, ", c, forced,
              [&](Ranks& ranks) { refused(ranks, c, c.experts, EP4J_ROUTING_OUT_OF_RANGE); });
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+      Case closing = c;
+      closing.tokens.assign(static_cast<size_t>(c.ranks), 30);
+      closing.seed = seed;
+      run_case(suite, group, "a rank closes at once, ", closing, forced,
+               [&](Ranks& ranks) { close_early(ranks, closing); });
+    }
     for (bool by_host : {true, false}) {
       if (ranks_per_node == 1) {
         run_case(suite, group, join("ranks go on without a node, masked by host ", by_host, ", "), c,

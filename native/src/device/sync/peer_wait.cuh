@@ -57,7 +57,7 @@ class PeerWait {
   template <bool kMaskedToo, class LookAt>
   __device__ WaitOutcome wait(const WaitSite& site, uint32_t ranks, LookAt look) const {
     const int lane = lane_index();
-    const uint64_t begin = ptx::global_nanos();
+    uint64_t begin = ptx::global_nanos();
     bool waiting = (ranks >> lane & 1) != 0 && (kMaskedToo || !is_masked(view_, lane));
     bool there = false;
     bool departed = false;
@@ -105,9 +105,13 @@ class PeerWait {
   // A lane's wait so far.
   struct Progress {
     bool waiting;
-    uint64_t begin;
+    uint64_t& begin;
     Look found;
   };
+
+  // What a rank had put before it told that it left has come after this time, or never will: over a
+  // network nothing keeps the word behind it.
+  static constexpr uint64_t kUnderWayNanos = 1'000'000'000;
 
   // Fills in fault if this lane knows a reason to give up; masks the peer instead where the buffer
   // was made to. A rank that failed ends every wait, also for others, and so does a rank that has
@@ -143,7 +147,7 @@ class PeerWait {
       return;
     }
     if (!masked && failure != pardoned_failure) {
-      follow_failure(progress.waiting, departed, fault);
+      follow_failure(progress, departed, fault);
       return;
     }
     if (progress.waiting &&
@@ -158,11 +162,12 @@ class PeerWait {
 
   // The rank of this lane gave up. One that closed its buffer, or left because it was masked, only
   // matters to who waits for it, and only if what it sent before did not come: it is looked at once
-  // more after its departure was seen. One that was masked is then masked here too, under either
+  // more after its departure was seen, over a network for a while. One that was masked is then masked here too, under either
   // policy: that ranks learn of a mask at different times must do no harm. Where timeouts mask, so
   // is every other one, but for a mismatch, which is one for everybody. A rank that masked this one
   // before it left has not left this one alone, but the other way round.
-  __device__ void follow_failure(bool waiting, bool& departed, Fault& fault) const {
+  __device__ void follow_failure(const Progress& progress, bool& departed, Fault& fault) const {
+    const bool waiting = progress.waiting;
     Published<FailureMessage> failure{
         view_.own<FailureMessage>(view_.control.failed(lane_index()))};
     failure.seen();
@@ -175,7 +180,14 @@ class PeerWait {
     const bool left = told.fault == EP4J_FAULT_MASKED ||
                       (told.fault == EP4J_FAULT_CLOSED && told.origin == lane_index());
     if (left && (!waiting || !departed)) {
+      if (transport::kHasRemotePeers && !departed) {
+        progress.begin = ptx::global_nanos();
+      }
       departed = true;
+      return;
+    }
+    if (transport::kHasRemotePeers && left && !transport::reaches(view_, lane_index()) &&
+        ptx::global_nanos() - progress.begin < kUnderWayNanos) {
       return;
     }
     if (told.fault == EP4J_FAULT_MASKED || (view_.mask_on_timeout != 0 && !mismatch)) {
