@@ -257,6 +257,7 @@ void Buffer::connect(const ep4j_window_name* names) {
     view_.windows[rank] = peers[static_cast<size_t>(rank)].address();
     const bool must_reach = rank / view_.ranks_per_node == config_.rank / view_.ranks_per_node;
     distant_ = distant_ < 0 && must_reach && view_.windows[rank] == nullptr ? rank : distant_;
+    has_far_ranks_ |= view_.windows[rank] == nullptr;
   }
   peers_ = std::move(peers);
 }

@@ -208,6 +208,7 @@ class Buffer {
   RankView view_ = {};
   std::vector<MappedWindow> peers_;  // empty while not connected
   int distant_ = -1;  // the first rank of the own node that only a network reaches, -1 for none
+  bool has_far_ranks_ = false;  // whether there is one in any node
   std::vector<HandleRecord> handle_records_;
   std::unique_ptr<RegionState[]> regions_;
   std::array<OutputState, kMaxOutputs> outputs_ = {};

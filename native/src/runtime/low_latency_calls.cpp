@@ -259,7 +259,7 @@ void Buffer::low_latency_combine(const ep4j_low_latency_combine_call& call, cuda
   params.region = call.region;
   params.output = call.output;
   params.log_fmt = call.log_fmt != 0;
-  params.pushes = distant_ >= 0;
+  params.pushes = has_far_ranks_;
   params.phases = call.hook != 0 ? kSendPhase : kSendPhase | kReceivePhase;
   const int units = low.config.hidden / (params.log_fmt != 0 ? 16 : 8);
   params.parts_per_token = low_latency_parts(params.num_tokens, blocks, units);

@@ -97,6 +97,11 @@ std::vector<Form> fixed_forms(int ranks) {
     forms.push_back(
         {c, hidden == 1024, {Outputs::kLogFmtStaged, Outputs::kLogFmtInPlace, Outputs::kInPlace}});
   }
+  if (ranks > 1) {  // of other nodes, which low latency knows nothing of
+    Case alone = base;
+    alone.ranks_per_node = 1;
+    forms.push_back({alone, true});
+  }
   Case wide = low_latency_case(ranks, 32, 8, 7168, std::vector<int>(tokens.size(), 64));
   wide.cast = EP4J_CAST_PLAIN;
   forms.push_back({wide, false});

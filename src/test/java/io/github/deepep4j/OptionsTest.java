@@ -109,7 +109,7 @@ final class OptionsTest {
           && method.getDeclaringClass() != Object.class
           && !CallOptions.class.isAssignableFrom(method.getReturnType())
           && method.getReturnType() != options.getClass()
-          && !method.getName().equals("sharedDescription")) {
+          && !List.of("sharedDescription", "toString").contains(method.getName())) {
         values.add(method.getName() + "=" + method.invoke(options));
       }
     }
