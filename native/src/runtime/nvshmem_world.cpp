@@ -1,8 +1,10 @@
 #include "runtime/nvshmem_world.hpp"
 
 #include <nvshmem_host.h>
+#include <unistd.h>
 
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -64,6 +66,17 @@ void require_config(const ep4j_nvshmem_config& config) {
   require(config.heap_bytes >= 0, "heap_bytes must not be negative: ", config.heap_bytes);
   require(config.release_timeout_nanos > 0, "release_timeout_nanos must be positive: ",
           config.release_timeout_nanos);
+}
+
+// What NVSHMEM and the C++ library do at an exit assumes that NVSHMEM was finalized. Where it was not, a
+// thread of its own reads what they have freed, and after an abandoned free they end the process with
+// a status of theirs. So the process ends here then, with its own. Registered after theirs, and
+// therefore called before.
+void end_at_once(int status, void*) {
+  if (NvshmemWorld::instance().is_left_running()) {
+    std::fflush(nullptr);
+    _exit(status);
+  }
 }
 
 class NvshmemWindow : public Transport::Window {
@@ -150,6 +163,8 @@ void NvshmemWorld::start(const ep4j_nvshmem_config& config, const ep4j_nvshmem_i
   config_ = config;
   config_.hca_list = nullptr;  // the caller's
   running_ = true;
+  static const int registered = on_exit(end_at_once, nullptr);
+  require(registered == 0, "on_exit must register a handler: ", registered);
 }
 
 template <class Action>

@@ -25,6 +25,9 @@ class NvshmemWorld {
   void abandon(int64_t window_bytes);
   void describe(ep4j_nvshmem_standing& standing) const;
 
+  // Whether NVSHMEM was started and has not been stopped.
+  bool is_left_running() const { return running_ || abandoned_; }
+
   // Throws if no window can be made now.
   void require_running(int rank, int num_ranks) const;
 

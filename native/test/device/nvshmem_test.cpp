@@ -23,10 +23,13 @@ std::string attempt(const std::function<void()>& body) {
 
 uint32_t all_of(const PeGroup& group) { return (uint32_t{1} << group.ranks()) - 1; }
 
-void form_case(PeGroup& group, const Form& form, bool forced) {
+// Each rank may be a node, which low latency knows nothing of.
+void form_case(PeGroup& group, const Form& form, bool forced, bool are_nodes) {
   const std::vector<LowLatencyPlan> plans = form_plans(form);
   const ep4j_low_latency_config config = low_latency_config(form.c);
-  PeWorld world(group, form.c, &config, {forced, false});
+  Case c = form.c;
+  c.ranks_per_node = are_nodes ? 1 : 0;
+  PeWorld world(group, c, &config, {forced, false});
   uint32_t reached = 0;
   ok(ep4j_nvshmem_reached(world.end().buffer, &reached), "asking for reach");
   expect(reached == (forced ? uint32_t{1} << group.rank() : all_of(group)), "reached ", reached);
@@ -97,11 +100,6 @@ std::vector<Form> fixed_forms(int ranks) {
     forms.push_back(
         {c, hidden == 1024, {Outputs::kLogFmtStaged, Outputs::kLogFmtInPlace, Outputs::kInPlace}});
   }
-  if (ranks > 1) {  // of other nodes, which low latency knows nothing of
-    Case alone = base;
-    alone.ranks_per_node = 1;
-    forms.push_back({alone, true});
-  }
   Case wide = low_latency_case(ranks, 32, 8, 7168, std::vector<int>(tokens.size(), 64));
   wide.cast = EP4J_CAST_PLAIN;
   forms.push_back({wide, false});
@@ -134,7 +132,11 @@ void nvshmem_form_tests(PeSuite& suite, PeGroup& group, int seeds) {
     }
     for (const Form& form : forms) {
       suite.run(join(name_of(forced), ": ", describe(form)),
-                [&] { form_case(group, form, forced); });
+                [&] { form_case(group, form, forced, false); });
+    }
+    if (group.ranks() > 1) {
+      suite.run(join(name_of(forced), ", each rank a node: ", describe(forms.front())),
+                [&] { form_case(group, forms.front(), forced, true); });
     }
   }
 }
