@@ -32,6 +32,7 @@ __device__ inline void publish_pending(const LowLatencyView& view) {
   if (word != nullptr && !is_masked(view.rank, lane_index())) {
     transport::publish(view.rank, lane_index(), word, view.state->pending.epoch);
   }
+  __syncwarp();  // a lane ahead may leave the next ones
 }
 
 // Leaves this lane's word, of word_at, for the next kernel, or none. The warp that has published
