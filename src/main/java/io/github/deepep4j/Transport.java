@@ -24,9 +24,8 @@ public enum Transport {
    *   <li>{@link Buffer#close()} is collective: it waits, at most for the buffer's deadline, until
    *       all ranks have come. If one does not, or has died, the symmetric heap is abandoned: a log
    *       line says so, {@link Statistics#abandonedBytes()} of buffers that are still open has its
-   *       bytes, and this process can make no buffer over NVSHMEM any more. It should end by {@link
-   *       Runtime#halt}, since NVSHMEM's own handler at a normal exit may then end it with status
-   *       255.
+   *       bytes, and this process can make no buffer over NVSHMEM any more: all ranks have to be
+   *       started again.
    *   <li>All buffers of a process that are open at once must be of the same ranks in the same
    *       order; NVSHMEM runs from the first of them to the last.
    *   <li>Low-latency calls of buffers over different transports in one process do not know of each

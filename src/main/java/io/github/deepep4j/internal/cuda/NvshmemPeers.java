@@ -80,7 +80,7 @@ final class NvshmemPeers implements Peers {
           System.Logger.Level.WARNING,
           "rank {0}: not all ranks came to close their buffers: NVSHMEM''s heap is left allocated,"
               + " {1} bytes of windows in it, and this process can make no buffer over NVSHMEM any"
-              + " more. It should end by Runtime.halt",
+              + " more: all ranks have to be started again",
           self,
           abandonedBytes());
     }
