@@ -2,6 +2,7 @@ package io.github.deepep4j.bench;
 
 import io.github.deepep4j.group.LocalGroup;
 import io.github.deepep4j.group.ProcessGroup;
+import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.openjdk.jmh.annotations.BenchmarkMode;
@@ -130,13 +131,17 @@ public abstract class Collective {
   public void yardstickFirst() {
     Meter.CURRENT.start(traffic, ranks);
     yardstick.measure(Meter.CURRENT);
-    heapBefore = team.allocatedBytes();
+    heapBefore = heapBytes();
   }
 
   /** Ends the iteration's measurement. */
   @TearDown(Level.Iteration)
   public void countHeap() {
-    Meter.CURRENT.heapBytes = team.allocatedBytes() - heapBefore;
+    Meter.CURRENT.heapBytes = heapBytes() - heapBefore;
+  }
+
+  private long heapBytes() {
+    return Arrays.stream(works).mapToLong(RankWork::heapBytes).sum();
   }
 
   /** One collective operation of all ranks. */

@@ -1,7 +1,5 @@
 package io.github.deepep4j.bench;
 
-import com.sun.management.ThreadMXBean;
-import java.lang.management.ManagementFactory;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLongArray;
 import java.util.concurrent.atomic.AtomicReference;
@@ -15,7 +13,6 @@ import java.util.concurrent.locks.LockSupport;
  * <p>Followers wait for a round the way the library waits for a peer: spin, yield, then sleep.
  */
 final class RankTeam implements AutoCloseable {
-  private static final ThreadMXBean THREADS = (ThreadMXBean) ManagementFactory.getThreadMXBean();
 
   private static final long DEADLINE_NANOS = TimeUnit.SECONDS.toNanos(90);
   private static final int YIELDS = 10_000;
@@ -84,20 +81,6 @@ final class RankTeam implements AutoCloseable {
   /** Number of ranks. */
   int size() {
     return size;
-  }
-
-  /** Bytes of Java heap that the ranks' threads have allocated so far, the calling one included. */
-  long allocatedBytes() {
-    long[] ids = new long[size];
-    ids[0] = Thread.currentThread().getId();
-    for (int rank = 1; rank < size; rank++) {
-      ids[rank] = followers[rank - 1].getId();
-    }
-    long sum = 0;
-    for (long bytes : THREADS.getThreadAllocatedBytes(ids)) {
-      sum += bytes;
-    }
-    return sum;
   }
 
   private void follow(int rank) {

@@ -1,5 +1,6 @@
 package io.github.deepep4j.bench;
 
+import com.sun.management.ThreadMXBean;
 import io.github.deepep4j.Buffer;
 import io.github.deepep4j.BufferOptions;
 import io.github.deepep4j.CallOptions;
@@ -10,6 +11,7 @@ import io.github.deepep4j.Stream;
 import io.github.deepep4j.group.ProcessGroup;
 import io.github.deepep4j.tensor.DType;
 import io.github.deepep4j.tensor.Tensor;
+import java.lang.management.ManagementFactory;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.HashSet;
@@ -27,6 +29,9 @@ abstract class RankWork implements AutoCloseable {
   /** Salt of the inputs on which the result is checked. */
   private static final int CHECKED = 2;
 
+  private static final ThreadMXBean THREADS =
+      (ThreadMXBean) ManagementFactory.getThreadMXBean();
+
   private static final Duration TIMEOUT = Duration.ofSeconds(30);
 
   final Workload load;
@@ -39,6 +44,7 @@ abstract class RankWork implements AutoCloseable {
   final Tensor topkWeights;
   private final Set<Long> filled = new HashSet<>();
   private long issueNanos;
+  private long heapBytes;
   Pattern pattern;
 
   /** Makes the buffer, together with the other ranks, and the inputs. */
@@ -102,11 +108,18 @@ abstract class RankWork implements AutoCloseable {
 
   /** One operation until its result is complete and closed. */
   final void call() {
+    long before = THREADS.getCurrentThreadAllocatedBytes();
     prepare();
     long begin = System.nanoTime();
     issue();
     issueNanos = System.nanoTime() - begin;
     finish();
+    heapBytes += THREADS.getCurrentThreadAllocatedBytes() - before;
+  }
+
+  /** Java heap that all {@link #call}s so far have allocated on the rank's thread. */
+  final long heapBytes() {
+    return heapBytes;
   }
 
   /** What the last {@link #call} took on the host to be issued. */
