@@ -188,7 +188,7 @@ typedef struct ep4j_low_latency_config {
 typedef struct ep4j_internode_config {
   uint64_t struct_size;
   int32_t ranks_per_node;  /* a divisor of num_ranks, less than it */
-  int32_t staging_rows;    /* rows of one rank on their way through another; 0: max_tokens */
+  int32_t staging_rows;    /* rows of one rank on their way through another; 0: at most 1024 */
   int32_t max_scale_words; /* 4-byte words of scales that come with a row, or are made by a cast */
   int32_t reserved;
   uint64_t seed;           /* not 0: rows overtake each other, by this seed, for tests */

@@ -173,6 +173,48 @@ void bench_group(Report& report, int ranks, int sms, bool fp8, int order, bool e
   group.verify();
 }
 
+// What each half of a combine takes, while the other ranks are in the same half.
+void bench_combine_halves(Report& report, Group& group, const char* what) {
+  const Case& c = group.shape();
+  Timer timer(group.streams());
+  auto send = [&](int rank) { group.send_combine(rank, group.handed_out(rank), 0); };
+  auto receive = [&](int rank) { group.receive_combine(rank, 0); };
+  report.add(join("combine ", what, ", sending half"), c.ranks, c.num_sms,
+             timer.gpu(send,
+                       [&](int rank) {
+                         receive(rank);
+                         group.hand_out(rank);
+                       }),
+             0);
+  for (int rank = 0; rank < c.ranks; rank++) {
+    send(rank);
+  }
+  report.add(join("combine ", what, ", receiving half"), c.ranks, c.num_sms,
+             timer.gpu(receive,
+                       [&](int rank) {
+                         group.hand_out(rank);
+                         send(rank);
+                       }),
+             0);
+  for (int rank = 0; rank < c.ranks; rank++) {
+    receive(rank);
+  }
+  group.verify_combined();
+}
+
+// Two nodes with fewer places for messages at their destination.
+void bench_staging(Report& report) {
+  for (int staging : {kBenchTokens, 1024, 512, 128}) {
+    Case c = bench_case(4, 24, false, EP4J_RANK_MAJOR);
+    c.ranks_per_node = 2;
+    c.staging_rows = staging;
+    Group group(c);
+    group.verify();
+    bench_dispatch(report, group, join("BF16, 2 nodes, staging ", staging).c_str(), false);
+    group.verify();
+  }
+}
+
 // Four ranks as one node, as two and as four, on as many multiprocessors: what a network that is
 // copies of the same device costs, and with it each row's ways over it.
 void bench_internode(Report& report) {
@@ -186,6 +228,10 @@ void bench_internode(Report& report) {
       bench_dispatch(report, group, what.c_str(), !fp8);
       if (!fp8) {
         bench_combine(report, group, what.c_str(), false);
+        for (int rank = 0; rank < c.ranks; rank++) {
+          group.hand_out(rank);
+        }
+        bench_combine_halves(report, group, what.c_str());
       }
       group.verify();
     }
@@ -217,6 +263,7 @@ int main(int argc, char** argv) {
     Report report;
     if (internode) {
       bench_internode(report);
+      bench_staging(report);
       report.write(argv[1], argv[2]);
       return 0;
     }

@@ -104,6 +104,11 @@ void Group::fill(int rank) {
 }
 
 void Group::combine(int rank, const uint16_t* y, int output) {
+  send_combine(rank, y, output);
+  receive_combine(rank, output);
+}
+
+void Group::send_combine(int rank, const uint16_t* y, int output) {
   const size_t r = static_cast<size_t>(rank);
   RankEnd& end = world_.end(rank);
   ep4j_combine_call call = {};
@@ -114,9 +119,13 @@ void Group::combine(int rank, const uint16_t* y, int output) {
   call.hidden = kBenchHidden;
   call.timeout_nanos = kTimeoutNanos;
   ok(ep4j_combine(end.buffer, &call, end.stream), "combine");
+}
+
+void Group::receive_combine(int rank, int output) {
+  RankEnd& end = world_.end(rank);
   ep4j_combine_receive_call receive = {};
   receive.struct_size = sizeof receive;
-  receive.out = out_[r];
+  receive.out = out_[static_cast<size_t>(rank)];
   receive.output = output;
   receive.hidden = kBenchHidden;
   receive.num_sms = c_.num_sms;

@@ -24,6 +24,10 @@ class Group {
   void fill(int rank);
   void combine(int rank, const uint16_t* y, int output);
 
+  // Its halves.
+  void send_combine(int rank, const uint16_t* y, int output);
+  void receive_combine(int rank, int output);
+
   // Every element of a token is the sum, over its rows, of the ranks' factors.
   void verify_combined();
 

@@ -35,6 +35,10 @@ __device__ __forceinline__ void store_relaxed_system(uint32_t* address, uint32_t
   asm volatile("st.relaxed.sys.global.u32 [%0], %1;" ::"l"(address), "r"(value) : "memory");
 }
 
+__device__ __forceinline__ void store_relaxed_system(uint64_t* address, uint64_t value) {
+  asm volatile("st.relaxed.sys.global.u64 [%0], %1;" ::"l"(address), "l"(value) : "memory");
+}
+
 __device__ __forceinline__ uint64_t load_acquire_device(const uint64_t* address) {
   uint64_t value;
   asm volatile("ld.acquire.gpu.global.u64 %0, [%1];" : "=l"(value) : "l"(address) : "memory");
@@ -55,6 +59,12 @@ __device__ __forceinline__ uint32_t add_acq_rel_device(uint32_t* address, uint32
 }
 
 __device__ __forceinline__ void fence_system() { asm volatile("fence.acq_rel.sys;" ::: "memory"); }
+
+// Bytes of a line that nobody will read before they are written again: its cache need not bring them
+// to memory. A weak store of unknown bytes, as far as order goes.
+__device__ __forceinline__ void discard_line(void* line) {
+  asm volatile("discard.global.L2 [%0], 128;" ::"l"(line) : "memory");
+}
 
 __device__ __forceinline__ uint64_t global_nanos() {
   uint64_t nanos;

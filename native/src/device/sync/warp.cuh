@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "device/ptx/memory.cuh"
 #include "layout/limits.hpp"
 
 namespace ep4j {
@@ -18,6 +19,14 @@ template <class Action>
 __device__ __forceinline__ void for_each_lane(uint32_t lanes, Action action) {
   for (; lanes != 0; lanes &= lanes - 1) {
     action(__ffs(static_cast<int>(lanes)) - 1);
+  }
+}
+
+// Nobody will read the lines before they are written again, so they need not go to memory. All lanes,
+// after all lanes' loads.
+__device__ __forceinline__ void discard(char* lines, int64_t bytes) {
+  for (int64_t line = lane_index() * kLineBytes; line < bytes; line += kWarpLanes * kLineBytes) {
+    ptx::discard_line(lines + line);
   }
 }
 

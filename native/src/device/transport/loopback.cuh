@@ -10,6 +10,8 @@
 // Invariant: workers wait for nobody but askers of their own launch, so every put is done. A put is
 // complete when its launch ends.
 //
+// Where nothing else would be done meanwhile, the warp that asks does the put itself.
+//
 // A put to a rank that only a network reaches goes there at once, by the warp that asks, and is
 // complete when its receiver has answered.
 #pragma once
@@ -46,6 +48,23 @@ class LoopbackFabric {
     __syncwarp();
   }
 
+  // Does a put itself, after the warp's stores to its source. All lanes of a warp.
+  __device__ void put_at_once(const Put& put) const {
+    __syncwarp();
+    if (transport::kHasRemotePeers && !transport::reaches(view_, put.peer)) {
+      put_far(put);
+      return;
+    }
+    char* source = view_.own<char>(put.source);
+    copy<kFewVectors>(source, view_.at<char>(put.peer, put.target), put.bytes);
+    __syncwarp();
+    discard(source, put.bytes);
+    if (lane_index() == 0) {
+      ptx::store_release_system(view_.at<uint64_t>(put.peer, put.signal), put.value);
+    }
+    __syncwarp();
+  }
+
   // This warp asks for no more. All lanes, once per asking warp.
   __device__ void finish_asking() const {
     __syncwarp();
@@ -56,14 +75,13 @@ class LoopbackFabric {
 
   // Does puts until all askers have finished. All lanes of a warp.
   __device__ void work(uint32_t worker, uint32_t workers, uint32_t askers, uint64_t seed) const {
-    const uint32_t window = seed == 0 ? 1 : kWarpLanes;
-    uint32_t first = worker;  // of the window
-    uint32_t done = 0;        // bit i: put first + i * workers
+    uint32_t first = worker;  // of the window: lane l looks at put first + l * workers
+    uint32_t done = 0;
     for (uint64_t turn = 0;; turn++) {
       const uint32_t number = first + lane_index() * workers;
-      const bool ready = lane_index() < window && (done >> lane_index() & 1) == 0 &&
-                         ptx::load_acquire_device(&slots_[number % kFabricSlots].ready) ==
-                             tag(number);
+      const PutSlot& slot = slots_[number % kFabricSlots];
+      const bool ready = (done >> lane_index() & 1) == 0 &&
+                         ptx::load_acquire_device(&slot.ready) == tag(number);
       const uint32_t choices = __ballot_sync(kAllLanes, ready);
       if (choices == 0) {
         if (is_over(first, askers)) {
@@ -71,9 +89,10 @@ class LoopbackFabric {
         }
         continue;
       }
-      const int chosen = choose(choices, worker, turn, seed);
-      execute(first + chosen * workers);
-      done |= 1u << chosen;
+      const Put put = ready ? slot.put : Put{};
+      const uint32_t chosen = choose(choices, worker, turn, seed);
+      execute(put, number, chosen);
+      done |= chosen;
       while ((done & 1) != 0) {
         done >>= 1;
         first += workers;
@@ -89,7 +108,10 @@ class LoopbackFabric {
   }
 
  private:
-  static constexpr int kVectors = 8;  // per lane in flight
+  static constexpr int kBatch = 4;  // puts that one fence is for
+  // Of a lane on their way: as many as registers allow, beside what else an asker holds.
+  static constexpr int kMostVectors = 10;
+  static constexpr int kFewVectors = 6;
 
   __device__ void put_far(const Put& put) const {
     if constexpr (transport::kHasRemotePeers) {
@@ -116,11 +138,16 @@ class LoopbackFabric {
     return __any_sync(kAllLanes, over);
   }
 
-  // One of the puts that are ready, by the seed and the launch: any of them, now and then only after
-  // a while.
-  __device__ int choose(uint32_t choices, uint32_t worker, uint64_t turn, uint64_t seed) const {
+  // Which of the puts that are ready to do next: a few at once; with a seed any single one, and now
+  // and then only after a while.
+  __device__ uint32_t choose(uint32_t choices, uint32_t worker, uint64_t turn,
+                             uint64_t seed) const {
     if (seed == 0) {
-      return 0;
+      uint32_t rest = choices;
+      for (int i = 0; i < kBatch; i++) {
+        rest &= rest - 1;
+      }
+      return choices & ~rest;
     }
     uint64_t draw = (seed + worker + (launch_ << 32)) * 0x9E3779B97F4A7C15u + turn;
     draw = (draw ^ draw >> 30) * 0xBF58476D1CE4E5B9u;
@@ -135,21 +162,30 @@ class LoopbackFabric {
     for (uint32_t i = 0; i < skipped; i++) {
       choices &= choices - 1;
     }
-    return __ffs(static_cast<int>(choices)) - 1;
+    return choices & (~choices + 1);
   }
 
-  __device__ void execute(uint32_t number) const {
-    PutSlot& slot = slots_[number % kFabricSlots];
-    const Put put = slot.put;
-    copy(view_.own<char>(put.source), view_.at<char>(put.peer, put.target), put.bytes);
+  // The puts of some lanes, with one fence for all.
+  __device__ void execute(const Put& put, uint32_t number, uint32_t lanes) const {
+    for_each_lane(lanes, [&](int lane) {
+      const int bytes = __shfl_sync(kAllLanes, put.bytes, lane);
+      char* from = view_.own<char>(__shfl_sync(kAllLanes, put.source, lane));
+      char* to = view_.at<char>(__shfl_sync(kAllLanes, put.peer, lane),
+                                __shfl_sync(kAllLanes, put.target, lane));
+      copy<kMostVectors>(from, to, bytes);
+      __syncwarp();
+      discard(from, bytes);
+    });
     __syncwarp();
-    if (lane_index() == 0) {
-      ptx::store_release_system(view_.at<uint64_t>(put.peer, put.signal), put.value);
-      ptx::store_release_device(&slot.done, tag(number));
+    if ((lanes >> lane_index() & 1) != 0) {
+      ptx::fence_system();
+      ptx::store_relaxed_system(view_.at<uint64_t>(put.peer, put.signal), put.value);
+      ptx::store_relaxed_system(&slots_[number % kFabricSlots].done, tag(number));
     }
     __syncwarp();
   }
 
+  template <int kVectors>
   __device__ static void copy(const char* from, char* to, int bytes) {
     constexpr int kStep = kWarpLanes * kVectorBytes;
     const int own = lane_index() * kVectorBytes;

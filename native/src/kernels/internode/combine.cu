@@ -10,6 +10,8 @@
 //   node_sum     summer    all             returned             –
 //                publisher last block                           read, at every peer with outputs
 //
+// Without a seed for the loopback's order all warps reduce, and do their puts themselves.
+//
 // The first is the sending half and waits for no receiving half: sums has a place for every token of
 // an output, so receives may be issued in any order. Summing takes a node's parts as they come.
 //
@@ -58,8 +60,8 @@ __device__ void find_row(const PeerOutput& output, int64_t row, int row_bytes, i
   }
 }
 
-// A warp sums messages of one source.
-template <bool kWeighted>
+// A warp sums messages of one source. Without a queue it does its puts itself.
+template <bool kWeighted, bool kQueued>
 class Reducer {
  public:
   __device__ Reducer(const NodeReduceParams& params, const SharedStorage& shared,
@@ -103,10 +105,17 @@ class Reducer {
                                           params_.nodes.topology().node_of(source));
     const int output = shared_.outputs[source].output;
     const int64_t base = params_.nodes.base;
-    fabric_.put({source, static_cast<int32_t>(NodeSumRow::x()) + params_.row_bytes,
-                 base + outgoing,
-                 base + layout.sum(output, there, message),
-                 base + layout.returned(output, there, message), shared_.epoch});
+    const Put put = {source,
+                     static_cast<int32_t>(NodeSumRow::x()) + params_.row_bytes,
+                     base + outgoing,
+                     base + layout.sum(output, there, message),
+                     base + layout.returned(output, there, message),
+                     shared_.epoch};
+    if constexpr (kQueued) {
+      fabric_.put(put);
+    } else {
+      fabric_.put_at_once(put);
+    }
   }
 
   __device__ RowsHere find(int remote, int message) const {
@@ -130,7 +139,7 @@ class Reducer {
   const LoopbackFabric& fabric_;
 };
 
-template <bool kWeighted>
+template <bool kWeighted, bool kQueued>
 __global__ void __launch_bounds__(kNodeThreads, 1)
     node_reduce_kernel(const __grid_constant__ NodeReduceParams params) {
   __shared__ SharedStorage shared;
@@ -141,14 +150,16 @@ __global__ void __launch_bounds__(kNodeThreads, 1)
   const int warp = warp_index();
   const int block = static_cast<int>(blockIdx.x);
   const int blocks = static_cast<int>(gridDim.x);
+  constexpr int kReducers = kQueued ? kReducerWarps : kNodeWarps;
   const LoopbackFabric fabric(params.view, params.nodes.state->fabric, params.nodes.puts);
-  if (warp < kReducerWarps) {
-    Reducer<kWeighted>(params, shared, fabric)
-        .run(block * kReducerWarps + warp, blocks * kReducerWarps);
+  if (warp < kReducers) {
+    Reducer<kWeighted, kQueued>(params, shared, fabric)
+        .run(block * kReducers + warp, blocks * kReducers);
     fabric.finish_asking();
   } else {
-    fabric.work(block * kCombineFabricWarps + warp - kReducerWarps, blocks * kCombineFabricWarps,
-                blocks * kReducerWarps, params.nodes.seed);
+    constexpr int kWorkers = kNodeWarps - kReducers;
+    fabric.work(block * kWorkers + warp - kReducers, blocks * kWorkers, blocks * kReducers,
+                params.nodes.seed);
   }
   __syncwarp();
   if (is_last_block(*params.view.state) && threadIdx.x == 0) {
@@ -165,7 +176,8 @@ class Summer {
 
   // All lanes.
   __device__ void run(int first, int step) {
-    for (int token = first; token < params_.num_tokens; token += step) {
+    // The last first: those parts came last, and the cache may still hold them.
+    for (int token = params_.num_tokens - 1 - first; token >= 0; token -= step) {
       if (!await_parts(token)) {
         return;
       }
@@ -343,13 +355,18 @@ __global__ void __launch_bounds__(kNodeThreads, 1)
 }  // namespace
 
 cudaError_t load_node_combine() {
-  return load_kernels(node_reduce_kernel<false>, node_reduce_kernel<true>, node_sum_kernel<false>,
-                      node_sum_kernel<true>);
+  return load_kernels(node_reduce_kernel<false, false>, node_reduce_kernel<false, true>,
+                      node_reduce_kernel<true, false>, node_reduce_kernel<true, true>,
+                      node_sum_kernel<false>, node_sum_kernel<true>);
 }
 
 cudaError_t launch_node_reduce(const NodeReduceParams& params, int num_blocks,
                                cudaStream_t stream) {
-  auto kernel = params.weighted != 0 ? node_reduce_kernel<true> : node_reduce_kernel<false>;
+  // Only puts with a seed come in any order.
+  const bool queued = params.nodes.seed != 0;
+  auto plain = queued ? node_reduce_kernel<false, true> : node_reduce_kernel<false, false>;
+  auto weighted = queued ? node_reduce_kernel<true, true> : node_reduce_kernel<true, false>;
+  auto kernel = params.weighted != 0 ? weighted : plain;
   kernel<<<num_blocks, kNodeThreads, 0, stream>>>(params);
   return cudaGetLastError();
 }

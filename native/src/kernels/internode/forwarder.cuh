@@ -100,7 +100,7 @@ class Forwarder {
     const int lane = lane_index();
     const RowForm& form = params_.layout.form;
     const InternodeLayout& layout = params_.nodes.layout;
-    const char* slot = params_.nodes.own<char>(
+    char* slot = params_.nodes.own<char>(
         layout.incoming(share_.remote, message % layout.staging_rows));
     const TokenFacts facts = {share_.source,
                               *reinterpret_cast<const int32_t*>(slot + NodeMessage::token()),
@@ -134,6 +134,8 @@ class Forwarder {
     if (params_.counted != 0) {
       record(message, final, facts);
     }
+    __syncwarp();
+    discard(slot, message_.bytes());
   }
 
   // For combine: where the message's rows are.

@@ -119,11 +119,25 @@ __device__ inline void sum_rows_here(const RowsHere& rows, int64_t begin, int by
                                      uint4 (&rounded)[ChunkParts::kVectors]) {
   ChunkParts sum;
   const uint64_t own = reinterpret_cast<uint64_t>(rows.row);
-  for_each_lane(rows.lanes, [&](int lane) {
-    const char* row = reinterpret_cast<const char*>(__shfl_sync(kAllLanes, own, lane));
-    sum.add<kWeighted>(row + begin, bytes,
-                       kWeighted ? __shfl_sync(kAllLanes, rows.gate, lane) : 1.0f);
-  });
+  // Two rows at a time are on their way.
+  for (uint32_t rest = rows.lanes; rest != 0;) {
+    const int first = __ffs(static_cast<int>(rest)) - 1;
+    rest &= rest - 1;
+    const int second = rest != 0 ? __ffs(static_cast<int>(rest)) - 1 : first;
+    uint4 a[ChunkParts::kVectors];
+    uint4 b[ChunkParts::kVectors];
+    ChunkParts::load(reinterpret_cast<const char*>(__shfl_sync(kAllLanes, own, first)) + begin,
+                     bytes, a);
+    ChunkParts::load(reinterpret_cast<const char*>(__shfl_sync(kAllLanes, own, second)) + begin,
+                     rest != 0 ? bytes : 0, b);
+    const float gate_a = kWeighted ? __shfl_sync(kAllLanes, rows.gate, first) : 1.0f;
+    const float gate_b = kWeighted ? __shfl_sync(kAllLanes, rows.gate, second) : 1.0f;
+    sum.add_vectors<kWeighted>(a, gate_a);
+    if (rest != 0) {
+      sum.add_vectors<kWeighted>(b, gate_b);
+      rest &= rest - 1;
+    }
+  }
   sum.round(rounded);
 }
 

@@ -8,15 +8,15 @@ namespace ep4j {
 constexpr int kNodeWarps = 16;
 constexpr int kNodeThreads = kNodeWarps * kWarpLanes;
 
-// Every block has all roles, so that a call may have any number of multiprocessors. A dispatch
-// writes a row of another node three times, twice of it into this node.
-constexpr int kSenderWarps = 6;
-constexpr int kForwarderWarps = 6;
+// Every block has all roles, so that a call may have any number of multiprocessors. Shares as
+// measured (docs/design-decisions.md): a put over the loopback is a copy, and slower than what it
+// waits for; more senders would only fill the cache with messages that wait for their put.
+constexpr int kSenderWarps = 4;
+constexpr int kForwarderWarps = 5;
 constexpr int kDispatchFabricWarps = kNodeWarps - kSenderWarps - kForwarderWarps;
 
-// Combine's sending half.
-constexpr int kReducerWarps = 11;
-constexpr int kCombineFabricWarps = kNodeWarps - kReducerWarps;
+// Combine's sending half, where its puts wait in a queue; else every warp reduces, and does its puts.
+constexpr int kReducerWarps = 10;
 
 // A cast's scales are worked out for as much of a row at a time.
 constexpr int kCastChunkBytes = 8192;

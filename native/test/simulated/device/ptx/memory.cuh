@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <cstring>
 
 #include "warp.hpp"
 
@@ -29,6 +30,9 @@ inline void store_release_system(uint32_t* address, int value) {
 inline void store_relaxed_system(uint32_t* address, uint32_t value) {
   __atomic_store_n(address, value, __ATOMIC_RELEASE);
 }
+inline void store_relaxed_system(uint64_t* address, uint64_t value) {
+  store_release_system(address, value);
+}
 inline void store_release_device(uint64_t* address, uint64_t value) {
   store_release_system(address, value);
 }
@@ -36,6 +40,8 @@ inline uint32_t add_acq_rel_device(uint32_t* address, uint32_t value) {
   simulated::give_up_turn();
   return __atomic_fetch_add(address, value, __ATOMIC_ACQ_REL);
 }
+// Whoever reads the line before it is written again reads this.
+inline void discard_line(void* line) { std::memset(line, 0xDB, 128); }
 inline void fence_system() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 
 // Slower than the host's: kernels are, too, and have the same deadlines.
