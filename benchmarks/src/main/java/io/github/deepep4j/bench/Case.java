@@ -22,6 +22,7 @@ record Case(Class<? extends Collective> benchmark, Map<String, String> parameter
           "dtype",
           "devices",
           "sms",
+          "ranksPerNode",
           "computeRows",
           "computeSms");
 
@@ -38,6 +39,7 @@ record Case(Class<? extends Collective> benchmark, Map<String, String> parameter
     parameters.put("arithmetic", "vector");
     parameters.put("devices", "1");
     parameters.put("sms", "0");
+    parameters.put("ranksPerNode", "0");
     Case made = new Case(benchmark, parameters);
     for (int i = 0; i < namesAndValues.length; i += 2) {
       made = made.with(namesAndValues[i], namesAndValues[i + 1]);
@@ -67,6 +69,12 @@ record Case(Class<? extends Collective> benchmark, Map<String, String> parameter
 
   private static boolean isLowLatency(Class<? extends Collective> benchmark) {
     return benchmark == LowLatency.class || benchmark == LowLatencyOverlap.class;
+  }
+
+  /** Whether the ranks are of several nodes. */
+  boolean isAcrossNodes() {
+    String perNode = parameters.get("ranksPerNode");
+    return !perNode.equals("0") && !perNode.equals(parameters.get("ranks"));
   }
 
   boolean onGpu() {
@@ -108,10 +116,12 @@ record Case(Class<? extends Collective> benchmark, Map<String, String> parameter
   String sizes() {
     String place =
         onGpu() ? "cuda × %s, %s SMs per rank".formatted(parameters.get("devices"), sms()) : "cpu";
-    return "%s: %s ranks × %s tokens, H %s, top-%s of %s"
+    String perNode = parameters.get("ranksPerNode");
+    return "%s: %s ranks%s × %s tokens, H %s, top-%s of %s"
         .formatted(
             place,
             parameters.get("ranks"),
+            perNode.equals("0") ? "" : ", %s of a node,".formatted(perNode),
             parameters.get("tokens"),
             parameters.get("hidden"),
             parameters.get("topk"),

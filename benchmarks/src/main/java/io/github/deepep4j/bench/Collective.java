@@ -68,6 +68,10 @@ public abstract class Collective {
   @Param("0")
   public int sms;
 
+  /** Ranks of one node, several nodes being parts of this machine; 0: all ranks are one node. */
+  @Param("0")
+  public int ranksPerNode;
+
   private RankTeam team;
   private RankWork[] works;
   private Yardstick yardstick;
@@ -90,7 +94,8 @@ public abstract class Collective {
     checkArithmetic();
     Workload load =
         new Workload(
-            new Workload.Place(Choice.of("backend", backend, "cpu", "cuda"), devices, sms),
+            new Workload.Place(
+                Choice.of("backend", backend, "cpu", "cuda"), devices, sms, ranksPerNode),
             ranks,
             tokens,
             hidden,

@@ -27,9 +27,10 @@ record CommandLine(
         --quick            the main cases: at most 3 minutes on 2 cores, 1 on a GPU; without it all cases, about
                            half an hour on the CPU, 3 minutes on a GPU
         --smoke            some seconds: whether the harness works; its numbers mean nothing
-        --mode NAME        normal or low-latency: only cases of that mode
+        --mode NAME        normal, low-latency or nodes: only cases of that mode; nodes: normal mode across nodes, and
+                           the same on one node beside it
         --only REGEX       only cases whose line in the table contains a match, such as 'combine.*scalar'
-        --ranks, --tokens, --hidden, --topk, --experts, --sms, --devices LIST
+        --ranks, --tokens, --hidden, --topk, --experts, --sms, --devices, --ranksPerNode LIST
                            sizes instead of the cases' own, such as --ranks 2,4; SMs are of each rank, and rank r is
                            on GPU r modulo the devices
         --dtype LIST       bf16, fp8, fp8cast, for all dispatch cases
@@ -41,7 +42,16 @@ record CommandLine(
       """;
 
   private static final List<String> SIZES =
-      List.of("ranks", "tokens", "hidden", "topk", "experts", "dtype", "sms", "devices");
+      List.of(
+          "ranks",
+          "tokens",
+          "hidden",
+          "topk",
+          "experts",
+          "dtype",
+          "sms",
+          "devices",
+          "ranksPerNode");
 
   static CommandLine parse(String[] arguments) {
     Parser parser = new Parser(arguments);
@@ -57,6 +67,7 @@ record CommandLine(
     private int next;
     private String mode = "full";
     private boolean onGpu;
+    private boolean nodes;
     private String only = "";
     private Predicate<Case> ofMode = one -> true;
     private String results = "";
@@ -78,7 +89,9 @@ record CommandLine(
         case "--backend" -> onGpu = Choice.of(option, value(option), "cpu", "cuda");
         case "--only" -> only = value(option);
         case "--mode" -> {
-          boolean lowLatency = Choice.of(option, value(option), "normal", "low-latency");
+          String wanted = value(option);
+          nodes = wanted.equals("nodes");
+          boolean lowLatency = !nodes && Choice.of(option, wanted, "normal", "low-latency");
           ofMode = one -> one.isLowLatency() == lowLatency;
         }
         case "--out" -> results = value(option);
@@ -120,6 +133,7 @@ record CommandLine(
             case "smoke" -> Plan.smoke(onGpu);
             default -> onGpu ? Plan.gpu(true) : Plan.full();
           };
+      plan = nodes ? Plan.nodes(plan, onGpu) : plan;
       plan = plan.withCases(cases(plan));
       plan = forks > 0 ? plan.withForks(forks) : plan;
       plan = iterations > 0 ? plan.withIterations(iterations) : plan;

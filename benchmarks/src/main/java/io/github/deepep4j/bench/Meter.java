@@ -26,7 +26,7 @@ final class Meter {
   /** The yardstick: copies of as many bytes. */
   final Samples copies = new Samples();
 
-  private Traffic traffic = new Traffic(0, 0, 0);
+  private Traffic traffic = new Traffic(0, 0, 0, 0, 0);
   private int ranks = 1;
 
   /** Java heap that the ranks' threads have allocated in the iteration's operations. */

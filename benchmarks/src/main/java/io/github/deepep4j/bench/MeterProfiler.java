@@ -32,6 +32,8 @@ public final class MeterProfiler implements InternalProfiler {
   static final String PER_TOKEN_RANK = "gbps.perTokenRank";
   static final String PER_TOKEN_EXPERT = "gbps.perTokenExpert";
   static final String MOVED = "gbps.moved";
+  static final String NETWORK = "gbps.network";
+  static final String NETWORK_AS_V1 = "gbps.networkAsV1";
   static final String WITH_HOST = "gbps.withHost";
   static final String PLAIN_COPY = "gbps.plainCopy";
   static final String ROW_COPY = "gbps.rowCopy";
@@ -57,6 +59,8 @@ public final class MeterProfiler implements InternalProfiler {
           PER_TOKEN_RANK,
           PER_TOKEN_EXPERT,
           MOVED,
+          NETWORK,
+          NETWORK_AS_V1,
           WITH_HOST,
           PLAIN_COPY,
           ROW_COPY,
@@ -91,6 +95,10 @@ public final class MeterProfiler implements InternalProfiler {
     add(results, PER_TOKEN_RANK, bytes.perTokenRank() / median, "GB/s");
     add(results, PER_TOKEN_EXPERT, bytes.perTokenExpert() / median, "GB/s");
     add(results, MOVED, bytes.moved() / median, "GB/s");
+    if (bytes.network() > 0) {
+      add(results, NETWORK, bytes.network() / median, "GB/s");
+      add(results, NETWORK_AS_V1, bytes.networkAsV1() / median, "GB/s");
+    }
     double heap = (double) meter.heapBytes / meter.operations.count();
     add(results, HEAP, heap, "B");
     add(results, HEAP_OF_RANK, heap / meter.ranks(), "B");

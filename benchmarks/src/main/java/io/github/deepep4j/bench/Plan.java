@@ -121,6 +121,26 @@ record Plan(String name, List<Case> cases, int forks, int warmups, int iteration
         .with("sms", "24");
   }
 
+  /**
+   * Normal mode across nodes that are parts of this machine, each form on one node first.
+   *
+   * @param how for how long
+   */
+  static Plan nodes(Plan how, boolean onGpu) {
+    List<Case> cases = new ArrayList<>();
+    Case dispatch = dispatch("cached", "rank", "borrowed");
+    for (Case one :
+        List.of(
+            dispatch,
+            dispatch.with("dtype", "fp8"),
+            dispatch("exact", "rank", "borrowed"),
+            combine("rank", "zerocopy", "plain"))) {
+      Case placed = onGpu ? onGpu(one) : one;
+      cases.addAll(placed.with("ranks", "4").withEach("ranksPerNode", List.of("0", "2", "1")));
+    }
+    return how.withCases(cases);
+  }
+
   /** All forms, more sizes, three JVMs each: about half an hour on two cores. */
   static Plan full() {
     List<Case> cases = new ArrayList<>(common());
@@ -160,6 +180,11 @@ record Plan(String name, List<Case> cases, int forks, int warmups, int iteration
             lowLatency("combineSend"),
             lowLatency("combineReceive"))) {
       cases.add(small(one, onGpu));
+    }
+    for (Case one :
+        List.of(
+            dispatch("cached", "rank", "borrowed"), combine("expert", "zerocopy", "weighted"))) {
+      cases.add(small(one, onGpu).with("ranks", "4").with("ranksPerNode", "2"));
     }
     if (onGpu) {
       Case overlap = Case.of(LowLatencyOverlap.class, "operation", "dispatch");

@@ -159,7 +159,7 @@ public final class ProcessPairs {
   private static double[] measure(ProcessGroup group, Shape shape, String transport) {
     Workload load =
         new Workload(
-            new Workload.Place(true, 1, 0),
+            new Workload.Place(true, 1, 0, 0),
             shape.ranks(),
             shape.tokens(),
             HIDDEN,

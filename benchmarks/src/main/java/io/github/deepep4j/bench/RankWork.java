@@ -29,8 +29,7 @@ abstract class RankWork implements AutoCloseable {
   /** Salt of the inputs on which the result is checked. */
   private static final int CHECKED = 2;
 
-  private static final ThreadMXBean THREADS =
-      (ThreadMXBean) ManagementFactory.getThreadMXBean();
+  private static final ThreadMXBean THREADS = (ThreadMXBean) ManagementFactory.getThreadMXBean();
 
   private static final Duration TIMEOUT = Duration.ofSeconds(30);
 
@@ -70,7 +69,8 @@ abstract class RankWork implements AutoCloseable {
   static BufferOptions options(Workload load) {
     return BufferOptions.of(load.experts(), load.hidden(), load.tokens())
         .maxTopk(load.topk())
-        .maxExpertAlignment(1);
+        .maxExpertAlignment(1)
+        .ranksPerNode(load.ranksPerNode());
   }
 
   /** What comes once before the first operation; collective. */

@@ -118,6 +118,35 @@ final class Routing {
     return count;
   }
 
+  /**
+   * Average over the ranks of the (token, node) pairs that one sends rows for.
+   *
+   * @param ownToo whether pairs with the rank's own node count
+   */
+  double rowsPerTokenNode(boolean ownToo) {
+    int perNode = load.ranksPerNode();
+    long pairs = 0;
+    for (int rank = 0; rank < load.ranks(); rank++) {
+      for (int token = 0; token < load.tokens(); token++) {
+        for (int node = 0; node < load.ranks() / perNode; node++) {
+          boolean counts = ownToo || node != rank / perNode;
+          pairs += counts && goesToNode(rank, token, node) ? 1 : 0;
+        }
+      }
+    }
+    return (double) pairs / load.ranks();
+  }
+
+  private boolean goesToNode(int rank, int token, int node) {
+    int perNode = load.ranksPerNode();
+    for (int to = node * perNode; to < (node + 1) * perNode; to++) {
+      if (goesTo(rank, token, to)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
   /** Average over the ranks of the (token, rank) rows that one receives. */
   double rowsPerTokenRank() {
     long rows = 0;

@@ -8,18 +8,28 @@ package io.github.deepep4j.bench;
  * @param perTokenRank counting a row once for each (token, destination rank)
  * @param perTokenExpert counting a row once for each (token, expert)
  * @param moved what this form really moves, one of the two; the plain copy copies as many
+ * @param network what goes to other nodes: a row once for each (token, other node); back as many
+ * @param networkAsV1 the same with the own node's rows, as DeepEP V1 counts its network's rates
  */
-record Traffic(double perTokenRank, double perTokenExpert, double moved) {
+record Traffic(
+    double perTokenRank, double perTokenExpert, double moved, double network, double networkAsV1) {
   static Traffic of(Routing routing, long rowBytes, boolean rowsPerExpert) {
     double rank = routing.rowsPerTokenRank() * rowBytes;
     double expert = routing.rowsPerTokenExpert() * rowBytes;
-    return new Traffic(rank, expert, rowsPerExpert ? expert : rank);
+    return new Traffic(
+        rank,
+        expert,
+        rowsPerExpert ? expert : rank,
+        routing.rowsPerTokenNode(false) * rowBytes,
+        routing.rowsPerTokenNode(true) * rowBytes);
   }
 
   Traffic plus(Traffic other) {
     return new Traffic(
         perTokenRank + other.perTokenRank,
         perTokenExpert + other.perTokenExpert,
-        moved + other.moved);
+        moved + other.moved,
+        network + other.network,
+        networkAsV1 + other.networkAsV1);
   }
 }

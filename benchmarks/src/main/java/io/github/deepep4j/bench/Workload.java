@@ -27,8 +27,9 @@ record Workload(Place place, int ranks, int tokens, int hidden, int topk, int ex
    * @param cuda on GPUs; else on the CPU
    * @param devices number of GPUs: rank r is on r modulo it
    * @param sms multiprocessors of each rank; 0 for the library's choice
+   * @param ranksPerNode of one node, several nodes being parts of this machine; 0 for one node
    */
-  record Place(boolean cuda, int devices, int sms) {}
+  record Place(boolean cuda, int devices, int sms, int ranksPerNode) {}
 
   /** How a dispatched row travels. */
   enum Wire {
@@ -61,6 +62,11 @@ record Workload(Place place, int ranks, int tokens, int hidden, int topk, int ex
 
   int sms() {
     return place.sms();
+  }
+
+  /** Ranks of a node. */
+  int ranksPerNode() {
+    return place.ranksPerNode() == 0 ? ranks : place.ranksPerNode();
   }
 
   /** Ranks that share a GPU. */
