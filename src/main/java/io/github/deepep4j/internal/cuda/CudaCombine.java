@@ -77,9 +77,7 @@ final class CudaCombine extends CudaResult implements BackendCombine {
     }
     long stream = call.stream();
     fill();
-    rank.require(
-        Ep4jNative.combineReceive(rank.buffer, receiveCall.address(), stream),
-        "receive of " + describe());
+    require(Ep4jNative.combineReceive(rank.buffer, receiveCall.address(), stream), "receive of ");
     received = true;
     call.handle().release();
     rank.outputs.give(call.output());

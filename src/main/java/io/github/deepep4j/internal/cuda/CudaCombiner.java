@@ -57,6 +57,10 @@ final class CudaCombiner implements AutoCloseable {
     }
   }
 
+  private static String holder(long ordinal) {
+    return "combine #" + ordinal;
+  }
+
   /** The sending half, and the rest too unless the call has a hook. */
   CudaCombine combine(Requests.Combine request) {
     CombineOptions options = request.options();
@@ -68,17 +72,16 @@ final class CudaCombiner implements AutoCloseable {
     requireAligned(options.bias0(), "bias");
     requireAligned(options.bias1(), "second bias");
     long ordinal = rank.nextCall();
-    String holder = "combine #" + ordinal;
     int output = rank.outputs.reclaim(y.address(), y.byteSize(), handle);
     if (output < 0) {
-      rank.outputs.requireFree(holder);
+      rank.outputs.requireFree(holder(ordinal));
     }
     CudaCombine pending = null;
     boolean done = false;
     try {
       rank.outputs.receiveOverdue();
       if (output < 0) {
-        output = rank.outputs.take(holder);
+        output = rank.outputs.take(holder(ordinal));
         place(
             output,
             y.size(0),

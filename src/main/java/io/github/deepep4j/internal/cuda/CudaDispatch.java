@@ -71,9 +71,9 @@ final class CudaDispatch extends CudaResult implements BackendDispatch {
       return;
     }
     long stream = call.stream();
-    rank.require(
+    require(
         Ep4jNative.dispatchReceive(rank.buffer, call.region(), rank.timeoutNanos(options), stream),
-        "receive of " + describe());
+        "receive of ");
     received = true;
     handle.release();
     if (options.into() != null || options.allocator() != null) {
@@ -141,8 +141,7 @@ final class CudaDispatch extends CudaResult implements BackendDispatch {
     if (regionHeld) {
       regionHeld = false;
       try {
-        rank.require(
-            Ep4jNative.regionRelease(rank.buffer, call.region(), stream), "close of " + describe());
+        require(Ep4jNative.regionRelease(rank.buffer, call.region(), stream), "close of ");
       } finally {
         rank.regions.give(call.region());
       }

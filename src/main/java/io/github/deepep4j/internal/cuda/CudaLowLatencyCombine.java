@@ -80,14 +80,14 @@ final class CudaLowLatencyCombine extends CudaResult implements BackendCombine {
     if (received) {
       return;
     }
-    rank.require(
+    require(
         LowLatencyNative.combineReceive(
             rank.buffer,
             call.output(),
             rank.lowLatencyReceiveSms(call.numSms()),
             rank.timeoutNanos(options),
             call.stream()),
-        "receive of " + describe());
+        "receive of ");
     endReceive();
     mark = rank.streams.lastEnd();
   }

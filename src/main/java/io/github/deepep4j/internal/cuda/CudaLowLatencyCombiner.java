@@ -54,6 +54,10 @@ final class CudaLowLatencyCombiner implements AutoCloseable {
     }
   }
 
+  private static String holder(long ordinal) {
+    return OPERATION + " #" + ordinal;
+  }
+
   /** The sending half, and the rest too unless the call has a hook. */
   CudaLowLatencyCombine combine(Requests.LowLatencyCombine request) {
     LowLatencyCombineOptions options = request.options();
@@ -61,18 +65,17 @@ final class CudaLowLatencyCombiner implements AutoCloseable {
     Tensor y = request.y();
     int numSms = rank.lowLatencySms(options.numSms());
     long ordinal = rank.nextCall();
-    String holder = OPERATION + " #" + ordinal;
     handle.dispatch().receive(); // what came decides which rows are sent
     int output = outputs.reclaim(y.address(), y.byteSize(), handle);
     if (output < 0) {
-      outputs.requireFree(holder);
+      outputs.requireFree(holder(ordinal));
     }
     CudaLowLatencyCombine pending = null;
     boolean done = false;
     try {
       outputs.receiveOverdue();
       if (output < 0) {
-        output = outputs.take(holder);
+        output = outputs.take(holder(ordinal));
       }
       long stream = rank.streams.enter(options.stream(), options.previousEvent());
       pending =

@@ -128,14 +128,14 @@ final class CudaLowLatencyDispatch extends CudaResult implements BackendLowLaten
     if (received) {
       return;
     }
-    rank.require(
+    require(
         LowLatencyNative.dispatchReceive(
             rank.buffer,
             call.region(),
             rank.lowLatencyReceiveSms(call.numSms()),
             rank.timeoutNanos(options),
             call.stream()),
-        "receive of " + describe());
+        "receive of ");
     received = true;
     mark = rank.streams.lastEnd();
   }
@@ -173,9 +173,7 @@ final class CudaLowLatencyDispatch extends CudaResult implements BackendLowLaten
       orderAfterCall(readers);
       try {
         if (received) {
-          rank.require(
-              LowLatencyNative.release(rank.buffer, call.region(), readers),
-              "close of " + describe());
+          require(LowLatencyNative.release(rank.buffer, call.region(), readers), "close of ");
         }
       } finally {
         end();

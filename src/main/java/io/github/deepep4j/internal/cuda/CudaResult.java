@@ -3,6 +3,7 @@ package io.github.deepep4j.internal.cuda;
 import io.github.deepep4j.Event;
 import io.github.deepep4j.Stream;
 import io.github.deepep4j.internal.backend.PendingResult;
+import io.github.deepep4j.internal.cuda.binding.Abi;
 import io.github.deepep4j.tensor.Tensor;
 import org.jspecify.annotations.Nullable;
 
@@ -62,6 +63,13 @@ abstract class CudaResult implements PendingResult, Tensor.Lifetime {
   /** Throws if the call has failed, and so did not deliver. */
   final void checkDelivered() {
     rank.faults.checkDelivered(ordinal(), operation());
+  }
+
+  /** Throws if a native call about this result has failed; only then makes the words for it. */
+  final void require(int status, String doing) {
+    if (status != Abi.OK) {
+      rank.require(status, doing + describe());
+    }
   }
 
   /** The result's readers: without a stream what the caller enqueued on the call's own. */
