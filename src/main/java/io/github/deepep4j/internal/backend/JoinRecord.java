@@ -9,13 +9,15 @@ import org.jspecify.annotations.Nullable;
  * What a rank says in an unmask, as it lies in memory that its reader owns: one writer, one reader.
  *
  * <pre>
- *   0   tag, stored last with release
+ *   0   tag, stored last with release; one more in the second step
  *   8   the returning rank
  *   16  position: epoch, dispatches, low-latency dispatches
+ *   40  tag of the join that is being written, stored first
  *   64  whom the writer has masked, a byte per rank
  * </pre>
  */
 public final class JoinRecord {
+  private static final int BEGUN = 40;
   private static final int MASKS = 64;
 
   private JoinRecord() {}
@@ -31,7 +33,8 @@ public final class JoinRecord {
   }
 
   static void publish(long record, Unmask.Join join, int numRanks) {
-    // A reader that still sees an earlier join must not take these words for that one's.
+    // A reader that still sees an earlier tag must not take these words for that join's.
+    OffHeap.putLong(record + BEGUN, join.tag());
     VarHandle.releaseFence();
     OffHeap.putLong(record + 8, join.returning());
     OffHeap.putLong(record + 16, join.position().epoch());
@@ -64,6 +67,6 @@ public final class JoinRecord {
                 OffHeap.getLong(record + 32)),
             masks);
     VarHandle.acquireFence();
-    return tag(record) == tag ? join : null;
+    return OffHeap.getLong(record + BEGUN) == (tag & ~1L) && tag(record) == tag ? join : null;
   }
 }
