@@ -24,6 +24,7 @@ public final class BufferOptions {
   private final int maxTokensPerRank;
   private int maxTopk = 8;
   private int ranksPerNode;
+  private int stagingRows;
   private boolean normal = true;
   private boolean expertMajor;
   private boolean lowLatency;
@@ -51,6 +52,7 @@ public final class BufferOptions {
     this(from.numExperts, from.hidden, from.maxTokensPerRank);
     maxTopk = from.maxTopk;
     ranksPerNode = from.ranksPerNode;
+    stagingRows = from.stagingRows;
     normal = from.normal;
     expertMajor = from.expertMajor;
     lowLatency = from.lowLatency;
@@ -121,6 +123,26 @@ public final class BufferOptions {
     requireAtLeast(value, 1, "ranksPerNode");
     BufferOptions changed = new BufferOptions(this);
     changed.ranksPerNode = value;
+    return changed;
+  }
+
+  /**
+   * Rows of one rank that may be on their way through a rank of another node at once, where CUDA
+   * has several nodes: memory for as many rows per other node, which {@link SizeHint} counts. A
+   * sender waits for a free place. Fewer stay in the GPU's cache, more hide a longer way; the
+   * default is 1,024 or, if less, {@code maxTokensPerRank}. No result depends on it.
+   *
+   * @param value from 1 to {@code maxTokensPerRank}
+   * @return changed options
+   * @throws IllegalArgumentException if out of that range
+   */
+  public BufferOptions stagingRows(int value) {
+    if (value < 1 || value > maxTokensPerRank) {
+      throw new IllegalArgumentException(
+          "stagingRows must be from 1 to maxTokensPerRank " + maxTokensPerRank + ": " + value);
+    }
+    BufferOptions changed = new BufferOptions(this);
+    changed.stagingRows = value;
     return changed;
   }
 
@@ -395,6 +417,15 @@ public final class BufferOptions {
   }
 
   /**
+   * Rows on their way through a rank of another node.
+   *
+   * @return what was set; 0 for the default
+   */
+  public int stagingRows() {
+    return stagingRows;
+  }
+
+  /**
    * Whether normal mode has regions.
    *
    * @return false after {@link #lowLatencyOnly()}
@@ -563,6 +594,7 @@ public final class BufferOptions {
         "maxTokensPerRank=" + maxTokensPerRank,
         "maxTopk=" + maxTopk,
         "ranksPerNode=" + (ranksPerNode == 0 ? "all" : ranksPerNode),
+        "stagingRows=" + (stagingRows == 0 ? "default" : stagingRows),
         "normal=" + normal,
         "expertMajor=" + expertMajor,
         "lowLatency=" + lowLatency,

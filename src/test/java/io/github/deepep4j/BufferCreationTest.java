@@ -66,6 +66,7 @@ final class BufferCreationTest {
         Arguments.of(OPTIONS.arenaBytes(1 << 20), "normalRegions=2", "normalRegions=64"),
         Arguments.of(OPTIONS.maxScalesPerRow(5), "maxScalesPerRow=1", "maxScalesPerRow=5"),
         Arguments.of(OPTIONS.ranksPerNode(1), "ranksPerNode=all", "ranksPerNode=1"),
+        Arguments.of(OPTIONS.stagingRows(5), "stagingRows=default", "stagingRows=5"),
         Arguments.of(OPTIONS.maxExpertAlignment(7), "maxExpertAlignment=128", "Alignment=7"));
   }
 
@@ -141,7 +142,7 @@ final class BufferCreationTest {
                 assertThat(failure)
                     .isInstanceOf(BackendUnavailableException.class)
                     .hasMessageContaining(
-                        "lowLatency() with ranksPerNode(1) of 2 ranks is not on CUDA yet"));
+                        "lowLatency() with ranksPerNode(1) of 2 ranks is on CUDA for transport"));
     // The automatic choice goes to the CPU instead.
     assertThat(outcomes(2, (rank, builder) -> builder.options(options))).isEmpty();
   }

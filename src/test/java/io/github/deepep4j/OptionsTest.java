@@ -71,6 +71,7 @@ final class OptionsTest {
         changed(back, back.into(TENSOR), "into=" + TENSOR),
         changed(buffer, buffer.onTimeout(TimeoutPolicy.MASK), "onTimeout=MASK"),
         changed(buffer, buffer.ranksPerNode(4), "ranksPerNode=4"),
+        changed(buffer, buffer.stagingRows(3), "stagingRows=3"),
         changed(buffer, buffer.measuredTuning(TUNING), "measuredTuning=" + TUNING),
         changed(buffer, buffer.maxOpenHandles(3), "maxOpenHandles=3"),
         changed(buffer, buffer.timeout(Duration.ofSeconds(1)), "timeout=PT1S"));
@@ -136,6 +137,9 @@ final class OptionsTest {
         refusal(() -> BufferOptions.of(8, 64, 0), "maxTokensPerRank must be >= 1: 0"),
         refusal(() -> options.maxTopk(0), "maxTopk must be >= 1: 0"),
         refusal(() -> options.ranksPerNode(0), "ranksPerNode must be >= 1: 0"),
+        refusal(() -> options.stagingRows(0), "must be from 1 to maxTokensPerRank 4: 0"),
+        refusal(
+            () -> options.stagingRows(5), "stagingRows must be from 1 to maxTokensPerRank 4: 5"),
         refusal(() -> options.normalRegions(65), "normalRegions must be <= 64: 65"),
         refusal(() -> options.lowLatencyRegions(0), "lowLatencyRegions must be >= 1: 0"),
         refusal(() -> options.arenaBytes(0), "arenaBytes must be >= 1: 0"),

@@ -25,7 +25,18 @@ final class CudaMemoryTest {
 
   static Stream<BufferOptions> options() {
     return Stream.of(
-        OPTIONS, OPTIONS.expertMajor().normalRegions(3), OPTIONS.arenaBytes(1_000_001));
+        OPTIONS,
+        OPTIONS.expertMajor().normalRegions(3),
+        OPTIONS.arenaBytes(1_000_001),
+        OPTIONS.ranksPerNode(1),
+        OPTIONS.ranksPerNode(1).stagingRows(2));
+  }
+
+  @Test
+  void shouldTakeLess_whenFewerRowsMayBeOnTheirWay() {
+    BufferOptions nodes = OPTIONS.ranksPerNode(1);
+    assertThat(SizeHint.of(nodes.stagingRows(2), 2, TestDevice.gpu(0)).totalBytes())
+        .isLessThan(SizeHint.of(nodes, 2, TestDevice.gpu(0)).totalBytes());
   }
 
   @ParameterizedTest

@@ -119,10 +119,11 @@ record BufferSizes(
     return Topology.of(options, numRanks).numNodes();
   }
 
-  /** Writes the native configuration of several nodes; messages have places for all tokens. */
+  /** Writes the native configuration of several nodes. */
   private void fill(InternodeConfig config) {
     config.reset();
     config.putInt(InternodeConfig.RANKS_PER_NODE, options.ranksPerNode());
+    config.putInt(InternodeConfig.STAGING_ROWS, options.stagingRows());
     config.putInt(InternodeConfig.MAX_SCALE_WORDS, options.maxScalesPerRow());
   }
 
