@@ -145,6 +145,11 @@ public abstract class Collective {
     Meter.CURRENT.heapBytes = heapBytes() - heapBefore;
   }
 
+  /** What came before the calls does not count. */
+  private long slowest() {
+    return Arrays.stream(works).mapToLong(RankWork::hostNanos).max().orElseThrow();
+  }
+
   private long heapBytes() {
     return Arrays.stream(works).mapToLong(RankWork::heapBytes).sum();
   }
@@ -152,7 +157,7 @@ public abstract class Collective {
   /** One collective operation of all ranks. */
   final long round() {
     long nanos = team.run(call);
-    Meter.CURRENT.operations.add(nanos);
+    Meter.CURRENT.operations.add(works[0].buffer.device().isCpu() ? nanos : slowest());
     Meter.CURRENT.calls.add(works[0].issueNanos());
     return nanos;
   }

@@ -43,6 +43,7 @@ abstract class RankWork implements AutoCloseable {
   final Tensor topkWeights;
   private final Set<Long> filled = new HashSet<>();
   private long issueNanos;
+  private long hostNanos;
   private long heapBytes;
   Pattern pattern;
 
@@ -110,10 +111,17 @@ abstract class RankWork implements AutoCloseable {
   final void call() {
     long before = THREADS.getCurrentThreadAllocatedBytes();
     prepare();
+    heapBytes += THREADS.getCurrentThreadAllocatedBytes() - before;
+    if (!buffer.device().isCpu()) {
+      DeviceMemory.synchronize(stream()); // the call finds an idle stream, as C's does
+    }
+    before = THREADS.getCurrentThreadAllocatedBytes();
     long begin = System.nanoTime();
     issue();
     issueNanos = System.nanoTime() - begin;
-    finish();
+    await();
+    hostNanos = System.nanoTime() - begin;
+    release();
     heapBytes += THREADS.getCurrentThreadAllocatedBytes() - before;
   }
 
@@ -125,6 +133,11 @@ abstract class RankWork implements AutoCloseable {
   /** What the last {@link #call} took on the host to be issued. */
   final long issueNanos() {
     return issueNanos;
+  }
+
+  /** What the last {@link #call} took on the host until its result was there. */
+  final long hostNanos() {
+    return hostNanos;
   }
 
   /** Waits for the open result and closes it. */
