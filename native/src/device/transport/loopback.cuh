@@ -111,7 +111,11 @@ class LoopbackFabric {
   static constexpr int kBatch = 4;  // puts that one fence is for
   // Of a lane on their way: as many as registers allow, beside what else an asker holds.
   static constexpr int kMostVectors = 10;
-  static constexpr int kFewVectors = 6;
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 900
+  static constexpr int kFewVectors = 6;  // as measured; others have not run, and would spill
+#else
+  static constexpr int kFewVectors = 2;
+#endif
 
   __device__ void put_far(const Put& put) const {
     if constexpr (transport::kHasRemotePeers) {
