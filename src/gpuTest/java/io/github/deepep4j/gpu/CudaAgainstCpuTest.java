@@ -57,17 +57,7 @@ final class CudaAgainstCpuTest {
       long seed = 7_000L * numRanks + hidden;
       SplittableRandom random = new SplittableRandom(seed);
       int numExperts = numRanks * (1 + random.nextInt(5));
-      List<GlobalInput> inputs = new ArrayList<>();
-      for (int round = 0; round < ROUNDS; round++) {
-        Inputs.Shape shape =
-            new Inputs.Shape(
-                numRanks,
-                numExperts,
-                Inputs.awkwardTopk(random),
-                hidden,
-                Inputs.any(random, RoutingShape.values()));
-        inputs.add(Inputs.draw(random, shape, Inputs.awkwardTokens(random, numRanks, MOST_TOKENS)));
-      }
+      List<GlobalInput> inputs = draw(random, numRanks, numExperts, hidden, ROUNDS, MOST_TOKENS);
       AtomicReferenceArray<Capture> cpu = run(nodes, numExperts, hidden, inputs, false);
       AtomicReferenceArray<Capture> cuda = run(nodes, numExperts, hidden, inputs, true);
       for (int rank = 0; rank < numRanks; rank++) {
@@ -77,6 +67,28 @@ final class CudaAgainstCpuTest {
                 cuda.get(rank));
       }
     }
+  }
+
+  /** Inputs of several rounds, of any routing and awkward sizes. */
+  static List<GlobalInput> draw(
+      SplittableRandom random,
+      int numRanks,
+      int numExperts,
+      int hidden,
+      int rounds,
+      int mostTokens) {
+    List<GlobalInput> inputs = new ArrayList<>();
+    for (int round = 0; round < rounds; round++) {
+      Inputs.Shape shape =
+          new Inputs.Shape(
+              numRanks,
+              numExperts,
+              Inputs.awkwardTopk(random),
+              hidden,
+              Inputs.any(random, RoutingShape.values()));
+      inputs.add(Inputs.draw(random, shape, Inputs.awkwardTokens(random, numRanks, mostTokens)));
+    }
+    return inputs;
   }
 
   private static AtomicReferenceArray<Capture> run(

@@ -40,17 +40,8 @@ final class LowLatencyAgainstCpuTest {
     for (int hidden : HIDDEN) {
       long seed = 11_000L * numRanks + hidden;
       SplittableRandom random = new SplittableRandom(seed);
-      int numExperts = numRanks * (1 + random.nextInt(5));
-      int numTopk = 1 + random.nextInt(Math.min(numExperts, BufferOptions.MAX_TOPK));
-      Shape shape = new Shape(numRanks, numExperts, 1 + random.nextInt(24), hidden, numTopk);
-      List<LowLatencyRound> rounds = new ArrayList<>();
-      for (int i = 0; i < ROUNDS; i++) {
-        Routing routing = ROUTINGS.get(i % ROUTINGS.size());
-        rounds.add(
-            i == ROUNDS - 1
-                ? LowLatencyRound.wild(shape, Routing.SPREAD, random)
-                : LowLatencyRound.of(shape, routing, random));
-      }
+      List<LowLatencyRound> rounds = draw(random, numRanks, hidden, ROUNDS);
+      Shape shape = rounds.get(0).shape();
       AtomicReferenceArray<Capture> cpu = run(rounds, false);
       AtomicReferenceArray<Capture> cuda = run(rounds, true);
       for (int rank = 0; rank < numRanks; rank++) {
@@ -60,6 +51,22 @@ final class LowLatencyAgainstCpuTest {
                 cuda.get(rank));
       }
     }
+  }
+
+  /** Rounds of one shape and every routing; the last has any bits for values. */
+  static List<LowLatencyRound> draw(SplittableRandom random, int numRanks, int hidden, int count) {
+    int numExperts = numRanks * (1 + random.nextInt(5));
+    int numTopk = 1 + random.nextInt(Math.min(numExperts, BufferOptions.MAX_TOPK));
+    Shape shape = new Shape(numRanks, numExperts, 1 + random.nextInt(24), hidden, numTopk);
+    List<LowLatencyRound> rounds = new ArrayList<>();
+    for (int i = 0; i < count; i++) {
+      Routing routing = ROUTINGS.get(i % ROUTINGS.size());
+      rounds.add(
+          i == count - 1
+              ? LowLatencyRound.wild(shape, Routing.SPREAD, random)
+              : LowLatencyRound.of(shape, routing, random));
+    }
+    return rounds;
   }
 
   private static AtomicReferenceArray<Capture> run(List<LowLatencyRound> rounds, boolean onGpu) {

@@ -3,11 +3,8 @@ package io.github.deepep4j.gpu;
 import io.github.deepep4j.Buffer;
 import io.github.deepep4j.BufferOptions;
 import io.github.deepep4j.fixtures.GlobalInput;
-import io.github.deepep4j.fixtures.Inputs;
 import io.github.deepep4j.fixtures.LowLatencyRank;
 import io.github.deepep4j.fixtures.LowLatencyRound;
-import io.github.deepep4j.fixtures.LowLatencyRound.Routing;
-import io.github.deepep4j.fixtures.RoutingShape;
 import io.github.deepep4j.fixtures.TestDevice;
 import io.github.deepep4j.group.LocalGroup;
 import io.github.deepep4j.group.ProcessGroup;
@@ -15,7 +12,6 @@ import io.github.deepep4j.group.TcpGroup;
 import io.github.deepep4j.reference.LowLatencyOracle.Shape;
 import io.github.deepep4j.tensor.Device;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
 
@@ -25,7 +21,6 @@ import java.util.SplittableRandom;
  * those of a node, are within reach.
  */
 public final class NvshmemAgainstCpu {
-  private static final List<Routing> ROUTINGS = List.of(Routing.values());
   private static final int[] HIDDEN = {8, 136, 1152, 7168};
   private static final int ROUNDS = 6;
   private static final int MOST_TOKENS = 40;
@@ -60,19 +55,10 @@ public final class NvshmemAgainstCpu {
     int numRanks = group.size();
     long seed = 13_000L * numRanks + hidden;
     SplittableRandom random = new SplittableRandom(seed);
-    int numExperts = numRanks * (1 + random.nextInt(5));
-    int numTopk = 1 + random.nextInt(Math.min(numExperts, BufferOptions.MAX_TOPK));
-    Shape shape = new Shape(numRanks, numExperts, 1 + random.nextInt(24), hidden, numTopk);
-    List<LowLatencyRound> rounds = new ArrayList<>();
-    for (int i = 0; i < ROUNDS; i++) {
-      Routing routing = ROUTINGS.get(i % ROUTINGS.size());
-      rounds.add(
-          i == ROUNDS - 1
-              ? LowLatencyRound.wild(shape, Routing.SPREAD, random)
-              : LowLatencyRound.of(shape, routing, random));
-    }
+    List<LowLatencyRound> rounds = LowLatencyAgainstCpuTest.draw(random, numRanks, hidden, ROUNDS);
+    Shape shape = rounds.get(0).shape();
     BufferOptions options =
-        BufferOptions.of(numExperts, hidden, shape.maxTokens()).maxTopk(numTopk);
+        BufferOptions.of(shape.numExperts(), hidden, shape.maxTokens()).maxTopk(shape.numTopk());
     return compare(
         group,
         ranksPerNode == 0
@@ -92,17 +78,8 @@ public final class NvshmemAgainstCpu {
     long seed = 9_000L * numRanks + hidden;
     SplittableRandom random = new SplittableRandom(seed);
     int numExperts = numRanks * (1 + random.nextInt(5));
-    List<GlobalInput> inputs = new ArrayList<>();
-    for (int i = 0; i < ROUNDS; i++) {
-      Inputs.Shape shape =
-          new Inputs.Shape(
-              numRanks,
-              numExperts,
-              Inputs.awkwardTopk(random),
-              hidden,
-              Inputs.any(random, RoutingShape.values()));
-      inputs.add(Inputs.draw(random, shape, Inputs.awkwardTokens(random, numRanks, MOST_TOKENS)));
-    }
+    List<GlobalInput> inputs =
+        CudaAgainstCpuTest.draw(random, numRanks, numExperts, hidden, ROUNDS, MOST_TOKENS);
     BufferOptions options =
         BufferOptions.of(numExperts, hidden, MOST_TOKENS)
             .maxTopk(BufferOptions.MAX_TOPK)

@@ -2,14 +2,12 @@ package io.github.deepep4j.internal.backend;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.github.deepep4j.fixtures.ChildJvm;
 import java.io.File;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -25,19 +23,9 @@ final class BackendChoiceTest {
   @TempDir private Path directory;
 
   private List<String> probe(String classPath, String... options) throws Exception {
-    Path out = directory.resolve("out.txt");
-    List<String> command = new ArrayList<>();
-    command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-    command.add("-D" + "deepep4j.native.dir=" + directory);
-    command.addAll(List.of(options));
-    command.addAll(List.of("-cp", classPath, BackendProbe.class.getName()));
-    Process process =
-        new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(out.toFile()).start();
-    boolean ended = process.waitFor(120, TimeUnit.SECONDS);
-    process.destroyForcibly();
-    List<String> lines = Files.readAllLines(out, StandardCharsets.UTF_8);
-    assertThat(ended && process.exitValue() == 0).as("%s", lines).isTrue();
-    return lines;
+    List<String> all = new ArrayList<>(List.of("-Ddeepep4j.native.dir=" + directory));
+    all.addAll(List.of(options));
+    return ChildJvm.run(classPath, BackendProbe.class.getName(), directory.resolve("out.txt"), all);
   }
 
   private static String classPath() {

@@ -2,10 +2,9 @@ package io.github.deepep4j.internal.nvshmem;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import java.nio.charset.StandardCharsets;
+import io.github.deepep4j.fixtures.ChildJvm;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Tag;
@@ -20,19 +19,11 @@ final class NvshmemLibraryTest {
   @TempDir private Path directory;
 
   private List<String> probe(String... options) throws Exception {
-    Path out = directory.resolve("out.txt");
-    List<String> command = new ArrayList<>();
-    command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-    command.addAll(List.of(options));
-    command.addAll(
-        List.of("-cp", System.getProperty("java.class.path"), NvshmemProbe.class.getName()));
-    Process process =
-        new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(out.toFile()).start();
-    boolean ended = process.waitFor(120, TimeUnit.SECONDS);
-    process.destroyForcibly();
-    List<String> lines = Files.readAllLines(out, StandardCharsets.UTF_8);
-    assertThat(ended && process.exitValue() == 0).as("%s", lines).isTrue();
-    return lines;
+    return ChildJvm.run(
+        System.getProperty("java.class.path"),
+        NvshmemProbe.class.getName(),
+        directory.resolve("out.txt"),
+        List.of(options));
   }
 
   @Test

@@ -2,12 +2,12 @@ package io.github.deepep4j.internal.cuda.binding;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.github.deepep4j.fixtures.ChildJvm;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.concurrent.TimeUnit;
 import java.util.jar.JarEntry;
 import java.util.jar.JarFile;
 import javax.tools.ToolProvider;
@@ -57,22 +57,11 @@ final class NativeJarIT {
         ToolProvider.getSystemJavaCompiler()
             .run(null, null, null, "-Xlint:all", "-Werror", "-cp", classPath, source.toString());
     assertThat(compiled).isZero();
-    Path out = directory.resolve("out.txt");
-    Process process =
-        new ProcessBuilder(
-                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "-Dorg.bytedeco.javacpp.cachedir=" + directory.resolve("cache"),
-                "-cp",
-                classPath,
-                "Consumer")
-            .redirectErrorStream(true)
-            .redirectOutput(out.toFile())
-            .start();
-    boolean ended = process.waitFor(120, TimeUnit.SECONDS);
-    process.destroyForcibly();
-    List<String> lines = Files.readAllLines(out, StandardCharsets.UTF_8);
-    assertThat(ended && process.exitValue() == 0).as("%s", lines).isTrue();
-    return lines;
+    return ChildJvm.run(
+        classPath,
+        "Consumer",
+        directory.resolve("out.txt"),
+        List.of("-Dorg.bytedeco.javacpp.cachedir=" + directory.resolve("cache")));
   }
 
   @Test
