@@ -67,9 +67,11 @@ void describe_link(int device, int peer, ep4j_link& link) {
 }
 
 DeviceLimits device_limits(int device) {
+  constexpr int kProgrammaticLaunchMajor = 9;
+  const int major = attribute(cudaDevAttrComputeCapabilityMajor, device);
   return {attribute(cudaDevAttrMultiProcessorCount, device),
-          attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
-          attribute(cudaDevAttrComputeCapabilityMajor, device) >= kBulkCopyMajor};
+          attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device), major >= kBulkCopyMajor,
+          major >= kProgrammaticLaunchMajor};
 }
 
 DeviceScope::DeviceScope(int device) {

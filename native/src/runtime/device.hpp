@@ -19,6 +19,7 @@ struct DeviceLimits {
   int num_sms;
   int shared_bytes;  // that one block may have
   bool has_bulk_copy;
+  bool has_programmatic_launch;
 };
 
 DeviceLimits device_limits(int device);

@@ -12,6 +12,7 @@
 //   pair, hook    two launches per operation
 //   pair, graph   the fused pairs of a sample as one captured graph
 //   dispatch      alone, fused
+//   … SMs         the fused pair on fewer multiprocessors
 //   combine       alone, fused, staged: a copy to where peers read is part of it
 #include "bench_low_latency.hpp"
 
@@ -41,8 +42,8 @@ struct Micros {
 // Ranks with one routing, ready to dispatch and combine it over and over.
 class Team {
  public:
-  Team(int tokens, int experts, int ranks, int cast)
-      : c_(shape(tokens, experts, ranks, cast)),
+  Team(int tokens, int experts, int ranks, int cast, int num_sms = 0)
+      : c_(shape(tokens, experts, ranks, cast, num_sms)),
         config_(low_latency_config(c_)),
         plan_(low_latency_plan(c_, 0)),
         world_(low_latency_world(c_, config_)) {
@@ -153,11 +154,12 @@ class Team {
     cudaEvent_t end;
   };
 
-  static Case shape(int tokens, int experts, int ranks, int cast) {
+  static Case shape(int tokens, int experts, int ranks, int cast, int num_sms) {
     Case c = low_latency_case(ranks, experts, kTopk, kHidden,
                               std::vector<int>(static_cast<size_t>(ranks), tokens));
     c.pattern = Pattern::kFull;
     c.cast = cast;
+    c.num_sms = num_sms;
     return c;
   }
 
@@ -310,6 +312,20 @@ void bench_case(Lines& lines, int tokens, int experts, int ranks, double target)
   }
 }
 
+// Fused FP8 pairs on some of the multiprocessors that two ranks may have.
+void bench_sms(Lines& lines, int tokens, int experts) {
+  for (int sms : {12, 24, 36, 48, 60}) {
+    Team team(tokens, experts, 2, EP4J_CAST_PLAIN, sms);
+    lines.add(join("pair FP8 fused ", sms, " SMs"), tokens, experts, 2, team.time([&](int rank) {
+      for (int i = 0; i < kBatch; i++) {
+        team.pair(rank, 0, false);
+      }
+    }),
+              0);
+    team.check_sums();
+  }
+}
+
 }  // namespace
 
 void bench_low_latency(const char* path, const std::string& commit) {
@@ -319,6 +335,8 @@ void bench_low_latency(const char* path, const std::string& commit) {
   bench_case(lines, 16, 64, 2, 26);
   bench_case(lines, 32, 32, 4, 40);
   bench_case(lines, 128, 64, 2, 0);
+  bench_sms(lines, 16, 64);
+  bench_sms(lines, 64, 64);
   lines.write(path, commit);
 }
 

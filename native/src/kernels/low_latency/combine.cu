@@ -28,6 +28,7 @@
 #include <type_traits>
 
 #include "device/load_kernels.cuh"
+#include "device/programmatic.cuh"
 #include "kernels/low_latency/output_stager.cuh"
 #include "kernels/low_latency/weighted_sum.cuh"
 
@@ -314,6 +315,7 @@ template <bool kLogFmt>
 __global__ void __launch_bounds__(kLowLatencyThreads, 1)
     low_latency_combine_kernel(const __grid_constant__ LowLatencyCombineParams params) {
   __shared__ CombineStorage shared;
+  await_last_kernel();
   if (threadIdx.x == 0) {
     enter_call(params, shared);
   }
@@ -338,6 +340,7 @@ __global__ void __launch_bounds__(kLowLatencyThreads, 1)
   if ((params.phases & kReceivePhase) != 0) {
     receive<std::conditional_t<kLogFmt, LogFmtUnits, PlainUnits>>(params, shared);
   }
+  let_next_kernel_begin();
   if (is_messenger) {
     leave_read(params, shared);
   }
@@ -362,11 +365,10 @@ cudaError_t load_low_latency_combine() {
 }
 
 cudaError_t launch_low_latency_combine(const LowLatencyCombineParams& params, int num_blocks,
-                                       cudaStream_t stream) {
+                                       bool programmatic, cudaStream_t stream) {
   auto kernel = params.log_fmt != 0 ? low_latency_combine_kernel<true>
                                     : low_latency_combine_kernel<false>;
-  kernel<<<num_blocks, kLowLatencyThreads, 0, stream>>>(params);
-  return cudaGetLastError();
+  return launch_behind(kernel, params, num_blocks, kLowLatencyThreads, 0, programmatic, stream);
 }
 
 cudaError_t launch_await_empty_output(const LowLatencyOutputParams& params, cudaStream_t stream) {

@@ -42,7 +42,7 @@ cudaError_t load_low_latency_combine();
 // Both halves in one launch, or one of them. All blocks must be co-resident, with those of the
 // other ranks that share the device.
 cudaError_t launch_low_latency_combine(const LowLatencyCombineParams& params, int num_blocks,
-                                       cudaStream_t stream);
+                                       bool programmatic, cudaStream_t stream);
 
 // An output may be written: every peer has read its last contents. One block.
 cudaError_t launch_await_empty_output(const LowLatencyOutputParams& params, cudaStream_t stream);

@@ -26,6 +26,7 @@
 // slots are complete before landed, all slots are read before emptied.
 #include "kernels/low_latency/dispatch.hpp"
 
+#include "device/programmatic.cuh"
 #include "kernels/low_latency/message_packer.cuh"
 #include "kernels/low_latency/message_sender.cuh"
 
@@ -315,6 +316,7 @@ __global__ void __launch_bounds__(kLowLatencyThreads, 1)
   if constexpr (!kBulk || EP4J_HAS_BULK_COPY) {
     extern __shared__ __align__(128) char memory[];
     __shared__ DispatchStorage shared;
+    await_last_kernel();
     if (threadIdx.x == 0) {
       enter_call(params, shared);
     }
@@ -329,6 +331,7 @@ __global__ void __launch_bounds__(kLowLatencyThreads, 1)
     if ((params.phases & kReceivePhase) != 0) {
       receive<kBulk>(params, shared, memory);
     }
+    let_next_kernel_begin();
     if (is_messenger) {
       leave_emptied(params, shared);
     }
@@ -347,9 +350,9 @@ cudaError_t prepare_low_latency_dispatch(int shared_bytes, bool bulk) {
 }
 
 cudaError_t launch_low_latency_dispatch(const LowLatencyDispatchParams& params, bool bulk,
-                                        int num_blocks, cudaStream_t stream) {
-  kernel_for(bulk)<<<num_blocks, kLowLatencyThreads, params.shape.shared_bytes, stream>>>(params);
-  return cudaGetLastError();
+                                        int num_blocks, bool programmatic, cudaStream_t stream) {
+  return launch_behind(kernel_for(bulk), params, num_blocks, kLowLatencyThreads,
+                       params.shape.shared_bytes, programmatic, stream);
 }
 
 }  // namespace ep4j
