@@ -295,7 +295,11 @@ typedef struct ep4j_counts {
   int64_t value;
 } ep4j_counts;
 
-/* The sending half of one combine. */
+/*
+ * The sending half of one combine. With receive_follows the buffer's next call must be the
+ * ep4j_combine_receive of the same output: across nodes both halves are then one launch, which sums
+ * what other nodes send while it is in the cache, and peers wait for it.
+ */
 typedef struct ep4j_combine_call {
   uint64_t struct_size;
   const void* y; /* [rows, hidden] BF16; the output's own memory or to be copied there */
@@ -307,6 +311,8 @@ typedef struct ep4j_combine_call {
   int32_t weighted; /* expert-major: multiply by the dispatch's gate weights */
   int32_t num_sms;  /* blocks of the staging kernel; 0 for the default */
   int64_t timeout_nanos;
+  int32_t receive_follows;
+  int32_t reserved;
 } ep4j_combine_call;
 
 /* The receiving half of one combine. */

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "kernels/internode/combine.hpp"
 #include "kernels/normal/combine_exchange.hpp"
 #include "kernels/normal/dispatch_send.hpp"
 #include "layout/handle_layout.hpp"
@@ -60,6 +61,7 @@ struct OutputState {
   Place place;              // in an arena chosen for each combine
   bool handed_out = false;  // by combine_input, to be written in place
   bool pending = false;     // published, and not received
+  bool owes = false;        // what this node owes others is sent with the receiving half
 };
 
 // A region as one call will have it.
@@ -170,9 +172,11 @@ class Buffer {
   void check_message(const RowForm& form) const;
   void send_across(const ep4j_dispatch_call& call, const HandleRecord& routing,
                    const RegionPlan& region, cudaStream_t stream);
+  template <class CombineHalf>
+  NodeReduceParams reduce_params(const CombineHalf& call, bool with_weights);
   void reduce_across(const ep4j_combine_call& call, const PublishParams& published,
                      cudaStream_t stream);
-  void sum_across(const ep4j_combine_receive_call& call, cudaStream_t stream);
+  void sum_across(const ep4j_combine_receive_call& call, bool reduces, cudaStream_t stream);
   LowLatency& low_latency() const;
   LowLatencyView low_latency_view(int region, int64_t timeout_nanos) const;
   LowLatencyRegion& low_latency_region(int region) const;

@@ -80,16 +80,10 @@ void Buffer::send_across(const ep4j_dispatch_call& call, const HandleRecord& rou
         "launching the dispatch across nodes");
 }
 
-// A combine's sending half goes on with this: what this node owes to others.
-void Buffer::reduce_across(const ep4j_combine_call& call, const PublishParams& published,
-                           cudaStream_t stream) {
+// Of either half's call.
+template <class CombineHalf>
+NodeReduceParams Buffer::reduce_params(const CombineHalf& call, bool with_weights) {
   const HandleRecord& handle = open_handle(call.handle);
-  OutputsParams outputs = {};
-  outputs.view = published.view;
-  outputs.words = published.words;
-  outputs.handle_id = published.handle_id;
-  outputs.output = published.output;
-  check(launch_await_outputs(outputs, stream), "launching the wait for outputs");
   NodeReduceParams params = {};
   params.nodes = internode_view(call.timeout_nanos);
   params.view = params.nodes.rank;
@@ -98,13 +92,27 @@ void Buffer::reduce_across(const ep4j_combine_call& call, const PublishParams& p
   params.num_topk = handle.num_topk;
   params.rank_major = handle.rank_major;
   params.weighted = call.weighted;
-  params.with_weights = call.topk_weights != nullptr;
+  params.with_weights = with_weights;
   params.output = call.output;
+  return params;
+}
+
+// A combine's sending half goes on with this: what this node owes to others.
+void Buffer::reduce_across(const ep4j_combine_call& call, const PublishParams& published,
+                           cudaStream_t stream) {
+  OutputsParams outputs = {};
+  outputs.view = published.view;
+  outputs.words = published.words;
+  outputs.handle_id = published.handle_id;
+  outputs.output = published.output;
+  check(launch_await_outputs(outputs, stream), "launching the wait for outputs");
+  const NodeReduceParams params = reduce_params(call, call.topk_weights != nullptr);
   check(launch_node_reduce(params, num_blocks(call.num_sms), stream),
         "launching the sums of this node");
 }
 
-void Buffer::sum_across(const ep4j_combine_receive_call& call, cudaStream_t stream) {
+void Buffer::sum_across(const ep4j_combine_receive_call& call, bool reduces,
+                        cudaStream_t stream) {
   const HandleRecord& handle = open_handle(call.handle);
   NodeSumParams params = {};
   params.nodes = internode_view(call.timeout_nanos);
@@ -122,7 +130,14 @@ void Buffer::sum_across(const ep4j_combine_receive_call& call, cudaStream_t stre
   params.rank_major = handle.rank_major;
   params.weighted = call.weighted;
   params.output = call.output;
-  check(launch_node_sum(params, num_blocks(call.num_sms), stream), "launching the sum over nodes");
+  if (!reduces) {
+    check(launch_node_sum(params, num_blocks(call.num_sms), stream),
+          "launching the sum over nodes");
+    return;
+  }
+  const NodeReduceParams reduce = reduce_params(call, call.out_weights != nullptr);
+  check(launch_node_combine(reduce, params, num_blocks(call.num_sms), stream),
+        "launching the combine across nodes");
 }
 
 }  // namespace ep4j

@@ -177,7 +177,7 @@ void bench_group(Report& report, int ranks, int sms, bool fp8, int order, bool e
 void bench_combine_halves(Report& report, Group& group, const char* what) {
   const Case& c = group.shape();
   Timer timer(group.streams());
-  auto send = [&](int rank) { group.send_combine(rank, group.handed_out(rank), 0); };
+  auto send = [&](int rank) { group.send_combine(rank, group.handed_out(rank), 0, false); };
   auto receive = [&](int rank) { group.receive_combine(rank, 0); };
   report.add(join("combine ", what, ", sending half"), c.ranks, c.num_sms,
              timer.gpu(send,
@@ -204,14 +204,17 @@ void bench_combine_halves(Report& report, Group& group, const char* what) {
 
 // Two nodes with fewer places for messages at their destination.
 void bench_staging(Report& report) {
-  for (int staging : {kBenchTokens, 1024, 512, 128}) {
-    Case c = bench_case(4, 24, false, EP4J_RANK_MAJOR);
-    c.ranks_per_node = 2;
-    c.staging_rows = staging;
-    Group group(c);
-    group.verify();
-    bench_dispatch(report, group, join("BF16, 2 nodes, staging ", staging).c_str(), false);
-    group.verify();
+  for (int staging : {kBenchTokens, 2048, 1024, 512, 128}) {
+    for (bool fp8 : {false, true}) {
+      Case c = bench_case(4, 24, fp8, EP4J_RANK_MAJOR);
+      c.ranks_per_node = 2;
+      c.staging_rows = staging;
+      Group group(c);
+      group.verify();
+      bench_dispatch(report, group,
+                     join(fp8 ? "FP8" : "BF16", ", 2 nodes, staging ", staging).c_str(), false);
+      group.verify();
+    }
   }
 }
 
@@ -246,9 +249,10 @@ int main(int argc, char** argv) {
   const bool only_profile = argc == 2 && std::strcmp(argv[1], "profile") == 0;
   const bool low_latency = argc == 4 && std::strcmp(argv[3], "low-latency") == 0;
   const bool internode = argc == 4 && std::strcmp(argv[3], "internode") == 0;
-  if (argc != 3 && !low_latency && !internode && !only_profile) {
-    std::printf("usage: %s RESULT.json COMMIT [low-latency|internode] | %s profile\n", argv[0],
-                argv[0]);
+  const bool staging = argc == 4 && std::strcmp(argv[3], "staging") == 0;
+  if (argc != 3 && !low_latency && !internode && !staging && !only_profile) {
+    std::printf("usage: %s RESULT.json COMMIT [low-latency|internode|staging] | %s profile\n",
+                argv[0], argv[0]);
     return 2;
   }
   try {
@@ -261,9 +265,8 @@ int main(int argc, char** argv) {
       return 0;
     }
     Report report;
-    if (internode) {
-      bench_internode(report);
-      bench_staging(report);
+    if (internode || staging) {
+      internode ? bench_internode(report) : bench_staging(report);
       report.write(argv[1], argv[2]);
       return 0;
     }

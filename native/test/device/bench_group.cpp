@@ -104,11 +104,11 @@ void Group::fill(int rank) {
 }
 
 void Group::combine(int rank, const uint16_t* y, int output) {
-  send_combine(rank, y, output);
+  send_combine(rank, y, output, true);
   receive_combine(rank, output);
 }
 
-void Group::send_combine(int rank, const uint16_t* y, int output) {
+void Group::send_combine(int rank, const uint16_t* y, int output, bool receive_follows) {
   const size_t r = static_cast<size_t>(rank);
   RankEnd& end = world_.end(rank);
   ep4j_combine_call call = {};
@@ -118,6 +118,7 @@ void Group::send_combine(int rank, const uint16_t* y, int output) {
   call.rows = rows_[r];
   call.hidden = kBenchHidden;
   call.timeout_nanos = kTimeoutNanos;
+  call.receive_follows = receive_follows;
   ok(ep4j_combine(end.buffer, &call, end.stream), "combine");
 }
 

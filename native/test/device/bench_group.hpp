@@ -25,7 +25,7 @@ class Group {
   void combine(int rank, const uint16_t* y, int output);
 
   // Its halves.
-  void send_combine(int rank, const uint16_t* y, int output);
+  void send_combine(int rank, const uint16_t* y, int output, bool receive_follows);
   void receive_combine(int rank, int output);
 
   // Every element of a token is the sum, over its rows, of the ranks' factors.

@@ -185,6 +185,7 @@ void masked(Ranks& ranks, const Case& c, bool by_host) {
     combine.rows = counts.num_received;
     combine.hidden = c.hidden;
     combine.timeout_nanos = kTimeoutNanos;
+    combine.receive_follows = end.rank % 2;
     ep4j_combine_receive_call receive = {};
     receive.struct_size = sizeof receive;
     const size_t elements = static_cast<size_t>(c.tokens[rank]) * static_cast<size_t>(c.hidden);

@@ -42,6 +42,7 @@ void issue(RankEnd& end, const Case& c, Captured& captured, int region, int outp
   combine.rows = static_cast<int32_t>(c.rows());
   combine.hidden = c.hidden;
   combine.timeout_nanos = kTimeoutNanos;
+  combine.receive_follows = 1;
   ok(ep4j_combine(end.buffer, &combine, end.stream), "combine");
   ep4j_combine_receive_call receive = {};
   receive.struct_size = sizeof receive;

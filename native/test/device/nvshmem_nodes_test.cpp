@@ -110,6 +110,7 @@ void close_early(Ranks& ranks, const Case& c) {
     combine.y = end.upload(y[rank].y);
     combine.hidden = c.hidden;
     combine.timeout_nanos = kTimeoutNanos;
+    combine.receive_follows = end.rank % 2;
     ep4j_combine_receive_call receive = {};
     receive.struct_size = sizeof receive;
     receive.out = end.upload(std::vector<uint16_t>(elements, 0x7FC1));

@@ -201,6 +201,7 @@ class RoundTrip {
     call.hidden = c_.hidden;
     call.weighted = weighted;
     call.timeout_nanos = kTimeoutNanos;
+    call.receive_follows = (end_.rank + output) % 2;  // each rank as it likes
 
     ep4j_combine_receive_call receive = {};
     receive.struct_size = sizeof receive;

@@ -102,14 +102,15 @@ class Soak {
       ok(ep4j_region_release(end_.buffer, 1, end_.stream), "releasing");
     }
     receive_combine();
-    combine(routing, round);
-    if (mix(9, static_cast<uint64_t>(round), static_cast<uint64_t>(end_.rank)) % 2 == 0) {
+    const uint64_t draw = mix(9, static_cast<uint64_t>(round), static_cast<uint64_t>(end_.rank));
+    combine(routing, round, draw % 4 == 0);
+    if (draw % 2 == 0) {
       pause(round + 2);
       receive_combine();
     }
   }
 
-  void combine(size_t routing, int round) {
+  void combine(size_t routing, int round, bool receive_follows) {
     ep4j_combine_call call = {};
     call.struct_size = sizeof call;
     call.y = y_[routing];
@@ -118,6 +119,7 @@ class Soak {
     call.rows = plan_.received[routing][static_cast<size_t>(end_.rank)].num_received;
     call.hidden = c_.hidden;
     call.timeout_nanos = kTimeoutNanos;
+    call.receive_follows = receive_follows;
     ok(ep4j_combine(end_.buffer, &call, end_.stream), "combine");
     sent_ = {true, routing, round % 2};
   }

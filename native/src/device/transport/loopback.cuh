@@ -48,7 +48,9 @@ class LoopbackFabric {
     __syncwarp();
   }
 
-  // Does a put itself, after the warp's stores to its source. All lanes of a warp.
+  // Does a put itself, after the warp's stores to its source; some vectors of a lane are on their way
+  // at a time. All lanes of a warp.
+  template <int kVectors>
   __device__ void put_at_once(const Put& put) const {
     __syncwarp();
     if (transport::kHasRemotePeers && !transport::reaches(view_, put.peer)) {
@@ -56,11 +58,20 @@ class LoopbackFabric {
       return;
     }
     char* source = view_.own<char>(put.source);
-    copy<kFewVectors>(source, view_.at<char>(put.peer, put.target), put.bytes);
+    copy<kVectors>(source, view_.at<char>(put.peer, put.target), put.bytes);
     __syncwarp();
     discard(source, put.bytes);
     if (lane_index() == 0) {
       ptx::store_release_system(view_.at<uint64_t>(put.peer, put.signal), put.value);
+    }
+    __syncwarp();
+  }
+
+  // Sets a peer's word itself, after the warp's loads. All lanes of a warp.
+  __device__ void set_at_once(const Put& put) const {
+    __syncwarp();
+    if (lane_index() == 0) {
+      transport::publish(view_, put.peer, transport::word_at(view_, put.peer, put.signal), put.value);
     }
     __syncwarp();
   }
@@ -108,14 +119,8 @@ class LoopbackFabric {
   }
 
  private:
-  static constexpr int kBatch = 4;  // puts that one fence is for
-  // Of a lane on their way: as many as registers allow, beside what else an asker holds.
-  static constexpr int kMostVectors = 10;
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 900
-  static constexpr int kFewVectors = 6;  // as measured; others have not run, and would spill
-#else
-  static constexpr int kFewVectors = 2;
-#endif
+    static constexpr int kBatch = 4;  // puts that one fence is for
+    static constexpr int kMostVectors = 16;  // of a lane on their way, as registers allow
 
   __device__ void put_far(const Put& put) const {
     if constexpr (transport::kHasRemotePeers) {

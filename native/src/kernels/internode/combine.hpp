@@ -44,6 +44,10 @@ cudaError_t load_node_combine();
 
 cudaError_t launch_node_reduce(const NodeReduceParams& params, int num_blocks, cudaStream_t stream);
 
+// Both halves at once; puts are done without a queue.
+cudaError_t launch_node_combine(const NodeReduceParams& reduce, const NodeSumParams& sum,
+                                int num_blocks, cudaStream_t stream);
+
 cudaError_t launch_node_sum(const NodeSumParams& params, int num_blocks, cudaStream_t stream);
 
 }  // namespace ep4j

@@ -113,13 +113,10 @@ class ChunkParts {
   float sums_[kVectors][kValues];
 };
 
-// A node's part of a token's chunk: its rows in order, rounded. All lanes of a warp.
+// Adds rows in order, two at a time on their way. All lanes of a warp.
 template <bool kWeighted>
-__device__ inline void sum_rows_here(const RowsHere& rows, int64_t begin, int bytes,
-                                     uint4 (&rounded)[ChunkParts::kVectors]) {
-  ChunkParts sum;
+__device__ inline void add_pairs(const RowsHere& rows, int64_t begin, int bytes, ChunkParts& sum) {
   const uint64_t own = reinterpret_cast<uint64_t>(rows.row);
-  // Two rows at a time are on their way.
   for (uint32_t rest = rows.lanes; rest != 0;) {
     const int first = __ffs(static_cast<int>(rest)) - 1;
     rest &= rest - 1;
@@ -137,6 +134,32 @@ __device__ inline void sum_rows_here(const RowsHere& rows, int64_t begin, int by
       sum.add_vectors<kWeighted>(b, gate_b);
       rest &= rest - 1;
     }
+  }
+}
+
+// Rows on their way at a time. For sm_90 registers allow two in every kernel; elsewhere weights take
+// what the second would need.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 900
+template <bool>
+constexpr int kRowsAtOnce = 2;
+#else
+template <bool kWeighted>
+constexpr int kRowsAtOnce = kWeighted ? 1 : 2;
+#endif
+
+// A node's part of a token's chunk: its rows in order, rounded. All lanes of a warp.
+template <bool kWeighted>
+__device__ inline void sum_rows_here(const RowsHere& rows, int64_t begin, int bytes,
+                                     uint4 (&rounded)[ChunkParts::kVectors]) {
+  ChunkParts sum;
+  if constexpr (kRowsAtOnce<kWeighted> == 1) {
+    const uint64_t own = reinterpret_cast<uint64_t>(rows.row);
+    for_each_lane(rows.lanes, [&](int lane) {
+      const char* row = reinterpret_cast<const char*>(__shfl_sync(kAllLanes, own, lane));
+      sum.add<kWeighted>(row + begin, bytes, __shfl_sync(kAllLanes, rows.gate, lane));
+    });
+  } else {
+    add_pairs<kWeighted>(rows, begin, bytes, sum);
   }
   sum.round(rounded);
 }

@@ -156,6 +156,7 @@ final class CudaCombiner implements AutoCloseable {
     call.putInt(CombineCall.WEIGHTED, options.isWeighted() ? 1 : 0);
     call.putInt(CombineCall.NUM_SMS, numSms);
     call.putLong(CombineCall.TIMEOUT_NANOS, rank.timeoutNanos(options));
+    call.putInt(CombineCall.RECEIVE_FOLLOWS, options.isHook() ? 0 : 1);
   }
 
   @Override

@@ -13,6 +13,11 @@ public final class CombineCall extends NativeStruct {
   public static final int WEIGHTED = SHAPE.int32("weighted");
   public static final int NUM_SMS = SHAPE.int32("num_sms");
   public static final int TIMEOUT_NANOS = SHAPE.int64("timeout_nanos");
+  public static final int RECEIVE_FOLLOWS = SHAPE.int32("receive_follows");
+
+  static {
+    SHAPE.int32("reserved");
+  }
 
   /** Makes one, zeroed but for its size. */
   public CombineCall() {

@@ -1,0 +1,52 @@
+// What a block of the node combine's kernels shares.
+#pragma once
+
+#include "device/sync/warp.cuh"
+#include "kernels/internode/combine.hpp"
+#include "kernels/internode/node_rows.cuh"
+#include "kernels/internode/shapes.hpp"
+
+namespace ep4j {
+
+// What a warp reduces: messages of one source, and every how many of them.
+struct ReducerShare {
+  int remote;  // place of the source's node in tables
+  int source;  // rank
+  int total;   // messages of the source
+  int step;
+};
+
+struct NodeCombineStorage {
+  PeerOutput outputs[kMaxRanks];
+  ReducerShare shares[kNodeWarps];
+  int32_t combined[kNodeWarps][kWarpLanes];  // lane n: parts of node n that the warp has summed
+  uint64_t epoch;
+  int32_t verdict;
+};
+
+__device__ inline void load_outputs(const RankView& view, NodeCombineStorage& shared) {
+  LocalState& state = *view.state;
+  for (int rank = threadIdx.x; rank < view.num_ranks; rank += blockDim.x) {
+    shared.outputs[rank] = state.pull.outputs[rank];
+  }
+  if (threadIdx.x == 0) {
+    shared.epoch = state.pull.epoch;
+    shared.verdict = state.failed != 0 ? EP4J_ABORTED : state.pull.verdict;
+  }
+  __syncthreads();
+}
+
+__device__ inline int chunk_bytes(int row_bytes, int64_t begin) {
+  return static_cast<int>(min(int64_t{ChunkParts::kBytes}, row_bytes - begin));
+}
+
+// A row of an output, and its weights.
+__device__ inline void find_row(const PeerOutput& output, int64_t row, int row_bytes,
+                                int weights_per_row, RowsHere& rows) {
+  if (output.x != nullptr) {
+    rows.row = output.x + row * row_bytes;
+    rows.weights = output.weights + row * weights_per_row;
+  }
+}
+
+}  // namespace ep4j
