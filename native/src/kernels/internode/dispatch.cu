@@ -6,8 +6,8 @@
 //
 //   grid   as many blocks as the call gives multiprocessors; those of all ranks are resident at once
 //   role        warps               waits for                       publishes
-//   sender      kSenderWarps        credits of the proxies          (puts)
-//   forwarder   kForwarderWarps     messages of one source          (credits)
+//   sender      kSenders            credits of the proxies          (puts)
+//   forwarder   kForwarderWarps     messages of one source          credits
 //   fabric      the others          senders and forwarders          signals
 //   padding     all                                                 (rows that nobody writes)
 //   publisher   last block                                          arrived; dropped
@@ -33,17 +33,19 @@ constexpr int kScratchWords = kCastChunkBytes / kSourceGroupBytes;
 
 struct SharedStorage {
   Destination destinations[kMaxRanks];
+  uint64_t pardoned[kMaxRanks];
   uint64_t epoch;
   int64_t region_rows;
   int32_t verdict;
   int32_t num_received;
-  uint32_t scratch[kSenderWarps][kScratchWords];
+  uint32_t scratch[kNodeWarps][kScratchWords];
 };
 
 __device__ void load_plan(const NodeDispatchParams& params, SharedStorage& shared) {
   const SendPlan& plan = params.view.state->send;
   for (int rank = threadIdx.x; rank < params.view.num_ranks; rank += blockDim.x) {
     shared.destinations[rank] = plan.destinations[rank];
+    shared.pardoned[rank] = params.view.state->pardoned_masks[rank];
   }
   if (threadIdx.x == 0) {
     shared.epoch = plan.epoch;
@@ -54,27 +56,28 @@ __device__ void load_plan(const NodeDispatchParams& params, SharedStorage& share
   __syncthreads();
 }
 
-template <bool kCast>
+template <bool kCast, int kSenders>
 __device__ void run_role(const NodeDispatchParams& params, SharedStorage& shared) {
+  constexpr int kAskers = kSenders + kForwarderWarps;
+  constexpr int kWorkers = kNodeWarps - kAskers;
   const int warp = warp_index();
   const int block = static_cast<int>(blockIdx.x);
   const int blocks = static_cast<int>(gridDim.x);
   const LoopbackFabric fabric(params.view, params.nodes.state->fabric, params.nodes.puts);
-  if (warp < kSenderWarps) {
+  if (warp < kSenders) {
     NodeMessageSender<kCast> sender(params, shared.destinations, shared.epoch, fabric,
-                                shared.scratch[warp]);
-    sender.run(block * kSenderWarps + warp, blocks * kSenderWarps);
+                                    shared.pardoned, shared.scratch[warp]);
+    sender.run(block * kSenders + warp, blocks * kSenders);
     fabric.finish_asking();
-  } else if (warp < kSenderWarps + kForwarderWarps) {
-    const int worker = block * kForwarderWarps + warp - kSenderWarps;
+  } else if (warp < kAskers) {
+    const int worker = block * kForwarderWarps + warp - kSenders;
     Forwarder(params, shared.destinations, shared.epoch, fabric,
               SourceShare(params.nodes, worker, blocks * kForwarderWarps))
         .run();
     fabric.finish_asking();
   } else {
-    const int worker = block * kDispatchFabricWarps + warp - kSenderWarps - kForwarderWarps;
-    fabric.work(worker, blocks * kDispatchFabricWarps, blocks * (kSenderWarps + kForwarderWarps),
-                params.nodes.seed);
+    const int worker = block * kWorkers + warp - kAskers;
+    fabric.work(worker, blocks * kWorkers, blocks * kAskers, params.nodes.seed);
   }
 }
 
@@ -161,7 +164,7 @@ __device__ void end_launch(const NodeDispatchParams& params, const SharedStorage
   }
 }
 
-template <bool kCast>
+template <bool kCast, int kSenders>
 __global__ void __launch_bounds__(kNodeThreads, 1)
     node_dispatch_kernel(const __grid_constant__ NodeDispatchParams params) {
   __shared__ SharedStorage shared;
@@ -170,7 +173,7 @@ __global__ void __launch_bounds__(kNodeThreads, 1)
     return;  // peers know: this rank's failure was published
   }
   if (shared.verdict == EP4J_SENT) {
-    run_role<kCast>(params, shared);
+    run_role<kCast, kSenders>(params, shared);
     __syncwarp();
   } else {
     forget_rows(params);
@@ -184,13 +187,22 @@ __global__ void __launch_bounds__(kNodeThreads, 1)
 }  // namespace
 
 cudaError_t load_node_dispatch() {
-  return load_kernels(node_dispatch_kernel<false>, node_dispatch_kernel<true>);
+  return load_kernels(node_dispatch_kernel<false, kShortMessageSenders>,
+                      node_dispatch_kernel<false, kLongMessageSenders>,
+                      node_dispatch_kernel<true, kShortMessageSenders>,
+                      node_dispatch_kernel<true, kLongMessageSenders>);
 }
 
 cudaError_t launch_node_dispatch(const NodeDispatchParams& params, int num_blocks,
                                  cudaStream_t stream) {
-  auto kernel =
-      params.cast == EP4J_CAST_NONE ? node_dispatch_kernel<false> : node_dispatch_kernel<true>;
+  const RowForm& form = params.layout.form;
+  const bool is_short =
+      NodeMessage{form.row_bytes, form.scale_words}.bytes() < kShortMessageBytes;
+  auto plain = is_short ? node_dispatch_kernel<false, kShortMessageSenders>
+                        : node_dispatch_kernel<false, kLongMessageSenders>;
+  auto cast = is_short ? node_dispatch_kernel<true, kShortMessageSenders>
+                       : node_dispatch_kernel<true, kLongMessageSenders>;
+  auto kernel = params.cast == EP4J_CAST_NONE ? plain : cast;
   kernel<<<num_blocks, kNodeThreads, 0, stream>>>(params);
   return cudaGetLastError();
 }

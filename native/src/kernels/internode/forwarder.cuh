@@ -102,12 +102,14 @@ class Forwarder {
     const InternodeLayout& layout = params_.nodes.layout;
     char* slot = params_.nodes.own<char>(
         layout.incoming(share_.remote, message % layout.staging_rows));
+    const bool masks_us = lane < view_.num_ranks && is_masked_by(view_, lane);
     const TokenFacts facts = {share_.source,
                               *reinterpret_cast<const int32_t*>(slot + NodeMessage::token()),
                               reinterpret_cast<const int32_t*>(slot + NodeMessage::experts())[lane],
                               reinterpret_cast<const float*>(slot + NodeMessage::weights())[lane]};
     FinalRow final = {reinterpret_cast<const int32_t*>(slot + NodeMessage::rows())[lane],
                       view_.rank};
+    const uint32_t masked_by = __ballot_sync(kAllLanes, masks_us);
     if (form.rank_major()) {
       final.row = lane < topology_.ranks_per_node ? final.row : -1;
       final.peer = lane < topology_.ranks_per_node
@@ -117,20 +119,16 @@ class Forwarder {
       final.peer = facts.expert / view_.local_experts;
     }
     // Who has masked this rank meanwhile gets no further row; its own word says so.
-    if (final.row >= 0 && (destinations_[final.peer].granted == 0 ||
-                           is_masked_by(view_, final.peer))) {
+    if (final.row >= 0 &&
+        (destinations_[final.peer].granted == 0 || (masked_by >> final.peer & 1) != 0)) {
       final.row = -1;
     }
     const uint32_t lanes = __ballot_sync(kAllLanes, final.row >= 0);
     const RowPlace place = place_of(form, destinations_, final);
     RowFacts(params_, destinations_).write(final, lanes, facts);
     const uint32_t* scales = reinterpret_cast<const uint32_t*>(slot + message_.scales());
-    for (int first = 0; first < form.scale_words; first += kWarpLanes) {
-      const int word = first + lane;
-      spread_scale(word < form.scale_words ? scales[word] : 0, word, form.scale_words,
-                   place.scales, lanes);
-    }
-    spread(slot + message_.x(), form.row_bytes, place.x, 0, lanes);
+    spread_scales(form.scale_words, place.scales, lanes, [&](int word) { return scales[word]; });
+    spread(slot + message_.x(), form.row_bytes, place.x, lanes);
     if (params_.counted != 0) {
       record(message, final, facts);
     }
@@ -151,13 +149,19 @@ class Forwarder {
     }
   }
 
-  // The message's place may be filled again: its loads are over.
+  // The message's place may be filled again: its loads are over. The warp says so itself: a word alone
+  // costs less than asking for it. With a seed it may come late, like all else.
   __device__ void give_credit(int32_t message) const {
     const InternodeLayout& layout = params_.nodes.layout;
     const int remote = Topology::remote_of(params_.nodes.node(), share_.node);
-    fabric_.put({share_.source, 0, 0, 0,
-                 params_.nodes.base + layout.credit(remote, message % layout.staging_rows),
-                 MessageTag::word(epoch_, message)});
+    const Put credit = {share_.source, 0, 0, 0,
+                        params_.nodes.base + layout.credit(remote, message % layout.staging_rows),
+                        MessageTag::word(epoch_, message)};
+    if (params_.nodes.seed == 0) {
+      fabric_.set_at_once(credit);
+    } else {
+      fabric_.put(credit);
+    }
   }
 
   const NodeDispatchParams& params_;

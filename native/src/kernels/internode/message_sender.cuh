@@ -19,16 +19,17 @@ template <bool kCast>
 class NodeMessageSender {
  public:
   __device__ NodeMessageSender(const NodeDispatchParams& params, const Destination* destinations,
-                           uint64_t epoch, const LoopbackFabric& fabric, uint32_t* scratch)
+                               uint64_t epoch, const LoopbackFabric& fabric,
+                               const uint64_t* pardoned, uint32_t* scratch)
       : params_(params),
         view_(params.view),
         topology_(params.nodes.topology()),
         destinations_(destinations),
         epoch_(epoch),
         fabric_(fabric),
+        pardoned_(pardoned),
         scratch_(scratch),
-        message_{params.layout.form.row_bytes, params.layout.form.scale_words},
-        pardoned_(view_.state->pardoned_masks[lane_index()]) {}
+        message_{params.layout.form.row_bytes, params.layout.form.scale_words} {}
 
   // Tokens first, first + step, ... All lanes.
   __device__ void run(int first, int step) {
@@ -63,7 +64,7 @@ class NodeMessageSender {
     }
     const bool masks_us =
         lane < view_.num_ranks &&
-        ptx::load_relaxed_system(view_.own<uint64_t>(view_.control.masked(lane))) != pardoned_;
+        ptx::load_relaxed_system(view_.own<uint64_t>(view_.control.masked(lane))) != pardoned_[lane];
     stopped_ |= __ballot_sync(kAllLanes, masks_us);
     FinalRow final = {-1, mine ? lane : 0};
     bool goes = mine && ordinal >= 0;
@@ -88,13 +89,17 @@ class NodeMessageSender {
   __device__ void send(int token) {
     const int lane = lane_index();
     const int own = params_.nodes.node();
+    // Lane n: of the token's message to node n. On its way while the row's places are found.
+    number_ = lane < topology_.num_nodes() && lane != own
+                  ? *params_.node_handle.message(token, lane)
+                  : -1;
     TokenFacts facts;
     const FinalRow final = route(token, facts);
     const int node = final.row >= 0 ? topology_.node_of(final.peer) : -1;
     const uint32_t own_lanes = __ballot_sync(kAllLanes, node == own);
     RowPlace place = node == own ? place_of(params_.layout.form, destinations_, final)
                                  : RowPlace{nullptr, nullptr};
-    const uint32_t nodes = nodes_with_message(token);
+    const uint32_t nodes = nodes_with_message();
     uint32_t lanes = own_lanes;
     for_each_lane(nodes, [&](int to) {
       char* slot = params_.nodes.own<char>(outgoing(to));
@@ -112,16 +117,12 @@ class NodeMessageSender {
     for_each_lane(nodes, [&](int to) { put_message(to); });
   }
 
-  // Nodes that get a message of the token, bit n; lane n then knows its number. Not those whose
-  // proxy takes none.
-  __device__ uint32_t nodes_with_message(int token) {
-    const int node = lane_index();
-    number_ = -1;
-    bool sends = false;
-    if (node < topology_.num_nodes() && node != params_.nodes.node()) {
-      number_ = *params_.node_handle.message(token, node);
-      const int proxy = topology_.proxy(view_.rank, node);
-      sends = number_ >= 0 && destinations_[proxy].granted != 0 && (stopped_ >> proxy & 1) == 0 &&
+  // Nodes that get a message of the token, bit n. Not those whose proxy takes none.
+  __device__ uint32_t nodes_with_message() const {
+    bool sends = number_ >= 0;
+    if (sends) {
+      const int proxy = topology_.proxy(view_.rank, lane_index());
+      sends = destinations_[proxy].granted != 0 && (stopped_ >> proxy & 1) == 0 &&
               (silent_ >> proxy & 1) == 0;
     }
     return __ballot_sync(kAllLanes, sends);
@@ -148,20 +149,17 @@ class NodeMessageSender {
   }
 
   __device__ void write_scales(int token, const RowPlace& place, uint32_t lanes) const {
-    const int words = params_.layout.form.scale_words;
     const ScaleSource& scales = params_.scales;
-    for (int first = 0; scales.words != nullptr && first < words; first += kWarpLanes) {
-      const int word = first + lane_index();
-      const uint32_t value =
-          word < words ? scales.words[token * scales.stride_token + word * scales.stride_word] : 0;
-      spread_scale(value, word, words, place.scales, lanes);
-    }
+    const int words = scales.words == nullptr ? 0 : params_.layout.form.scale_words;
+    spread_scales(words, place.scales, lanes, [&](int word) {
+      return scales.words[token * scales.stride_token + word * scales.stride_word];
+    });
   }
 
   __device__ void write_x(int token, const RowPlace& place, uint32_t lanes) const {
     const char* source = params_.x + int64_t{token} * params_.source_row_bytes;
     if constexpr (!kCast) {
-      spread(source, params_.source_row_bytes, place.x, 0, lanes);
+      spread(source, params_.source_row_bytes, place.x, lanes);
     } else {
       for (int begin = 0; begin < params_.source_row_bytes; begin += kCastChunkBytes) {
         cast(source, begin, place, lanes);
@@ -247,9 +245,9 @@ class NodeMessageSender {
   const Destination* destinations_;
   const uint64_t epoch_;
   const LoopbackFabric& fabric_;
+  const uint64_t* pardoned_;  // [num_ranks] masks of this rank that were taken back
   uint32_t* scratch_;
   const NodeMessage message_;
-  const uint64_t pardoned_;
   uint32_t stopped_ = 0;  // ranks that have masked this one
   uint32_t silent_ = 0;   // proxies that were masked while this warp waited for them
   bool gave_up_ = false;

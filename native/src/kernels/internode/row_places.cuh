@@ -28,13 +28,11 @@ struct TokenFacts {
   float weight;
 };
 
-// Copies bytes to the places of some lanes, at an offset there. All lanes of a warp.
-__device__ inline void spread(const char* source, int bytes, char* place, int64_t offset,
-                              uint32_t lanes) {
+// Copies bytes to the places of some lanes. All lanes of a warp.
+__device__ inline void spread(const char* source, int bytes, char* place, uint32_t lanes) {
   constexpr int kVectors = 7;  // per lane in flight; rows of 7,168 BF16 values need four rounds
   constexpr int kStep = kWarpLanes * kVectorBytes;
   const int own = lane_index() * kVectorBytes;
-  const uint64_t target = reinterpret_cast<uint64_t>(place) + static_cast<uint64_t>(offset);
   for (int first = 0; first < bytes; first += kVectors * kStep) {
     uint4 vectors[kVectors];
 #pragma unroll
@@ -45,7 +43,8 @@ __device__ inline void spread(const char* source, int bytes, char* place, int64_
       }
     }
     for_each_lane(lanes, [&](int lane) {
-      char* to = reinterpret_cast<char*>(__shfl_sync(kAllLanes, target, lane));
+      char* to = reinterpret_cast<char*>(
+          __shfl_sync(kAllLanes, reinterpret_cast<uint64_t>(place), lane));
 #pragma unroll
       for (int i = 0; i < kVectors; i++) {
         const int at = first + i * kStep + own;
@@ -67,6 +66,19 @@ __device__ inline void spread_scale(uint32_t value, int word, int end, uint32_t*
       to[word] = value;
     }
   });
+}
+
+// Copies a row's scales, word by word from load(word), two of a lane on their way at a time.
+template <class Load>
+__device__ inline void spread_scales(int words, uint32_t* place, uint32_t lanes, Load load) {
+  for (int first = 0; first < words; first += 2 * kWarpLanes) {
+    const int a = first + lane_index();
+    const int b = a + kWarpLanes;
+    const uint32_t word_a = a < words ? load(a) : 0;
+    const uint32_t word_b = b < words ? load(b) : 0;
+    spread_scale(word_a, a, words, place, lanes);
+    spread_scale(word_b, b, words, place, lanes);
+  }
 }
 
 __device__ inline RowPlace place_of(const RowForm& form, const Destination* destinations,

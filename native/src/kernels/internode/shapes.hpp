@@ -8,12 +8,15 @@ namespace ep4j {
 constexpr int kNodeWarps = 16;
 constexpr int kNodeThreads = kNodeWarps * kWarpLanes;
 
-// Every block has all roles, so that a call may have any number of multiprocessors. Shares as
-// measured (docs/design-decisions.md): a put over the loopback is a copy, and slower than what it
-// waits for; more senders would only fill the cache with messages that wait for their put.
-constexpr int kSenderWarps = 4;
-constexpr int kForwarderWarps = 5;
-constexpr int kDispatchFabricWarps = kNodeWarps - kSenderWarps - kForwarderWarps;
+// Warps of a block for the roles of a dispatch; the rest are the fabric's. Every block has all roles,
+// so that a call may have any number of multiprocessors. Shares as measured
+// (docs/design-decisions.md): a put over the loopback is a copy, and for long messages slower than
+// what it waits for; more senders would only fill the cache with messages that wait for their put.
+// Short messages take as long to put together.
+constexpr int64_t kShortMessageBytes = 10'000;
+constexpr int kShortMessageSenders = 6;
+constexpr int kLongMessageSenders = 4;
+constexpr int kForwarderWarps = 6;
 
 // Combine's sending half, where its puts wait in a queue; else every warp reduces, and does its puts.
 constexpr int kReducerWarps = 10;
