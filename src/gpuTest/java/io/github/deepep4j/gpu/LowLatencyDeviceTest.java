@@ -115,7 +115,7 @@ final class LowLatencyDeviceTest {
   @Test
   void shouldNameTheMost_whenACallAsksForMoreMultiprocessorsThanFit() {
     LowLatencyRound round = round(33);
-    LowLatencyGroup.run(
+    LowLatencyGroup.runOnOneGpu(
         SHAPE.numRanks(),
         LowLatencyShapes.options(SHAPE),
         member -> {
