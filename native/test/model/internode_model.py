@@ -4,11 +4,12 @@
     internode_model.py PROGRAMS
 
 2 to 4 nodes of one rank each (ranks of other numbers never meet over the network) make dispatches and combines,
-whose receives come in another order on each rank. Every rank runs one kernel at a time, with several senders,
-forwarders or reducers at once; puts that they ask for are done in any order, data before its own signal. Checked is
-that every program ends, that no place is filled again before it was emptied, that what is taken is what was meant,
-and that each message arrives once. Then the same without each of the waits, and with forwarders that serve one
-source after the other, which must all be found out.
+whose receives come in another order on each rank, or in one kernel with the sending half, as each rank likes. Every
+rank runs one kernel at a time, with several senders, forwarders, reducers or combiners at once; puts that they ask
+for are done in any order, data before its own signal. Checked is that every program ends, that no place is filled
+again before it was emptied, that what is taken is what was meant, and that each message arrives once. Then the same
+without each of the waits, with forwarders that serve one source after the other, and with combiners that sum a token
+before they have reduced what others may wait for, which must all be found out.
 """
 import random
 import sys
@@ -19,6 +20,8 @@ STUCK_STEPS = 6000  # steps without any warp getting on
 Dispatch = namedtuple("Dispatch", "epoch")
 Send = namedtuple("Send", "epoch output")
 Receive = namedtuple("Receive", "epoch output")
+Publish = namedtuple("Publish", "epoch output")
+Both = namedtuple("Both", "epoch output")
 Put = namedtuple("Put", "source place target slot data words key value")
 
 
@@ -50,6 +53,8 @@ class Group:
         self.num_outputs = 2
         self.senders = rng.choice([1, 2, 3])
         self.forwarders = self.nodes - 1 + rng.choice([0, 1, 3])
+        self.combiners = self.nodes - 1 + rng.choice([0, 1, 3])
+        self.combining = {}  # (rank, epoch): warps of its one kernel that have not ended
         self.ranks = [Rank(self.nodes, self.num_outputs) for _ in range(self.nodes)]
         self.draw_programs()
         # messages[s][t]: number of token t's message to each node; totals[s][n]
@@ -86,6 +91,9 @@ class Group:
             for program in self.programs:
                 outputs = rng.sample(range(self.num_outputs), count)
                 pairs = list(zip(epochs, outputs))
+                if rng.random() < 0.5:
+                    program.extend(step for e, o in pairs for step in (Publish(e, o), Both(e, o)))
+                    continue
                 program.extend(Send(e, o) for e, o in pairs)
                 program.extend(Receive(e, o) for e, o in rng.sample(pairs, count))
 
@@ -146,6 +154,11 @@ class Group:
             return warps + [self.forwarder(r, step.epoch, w) for w in range(self.forwarders)]
         if isinstance(step, Send):
             return [self.reducer(r, step)]
+        if isinstance(step, Publish):
+            return [self.publisher(r, step)]
+        if isinstance(step, Both):
+            self.combining[r, step.epoch] = self.combiners
+            return [self.combiner(r, step, w) for w in range(self.combiners)]
         return [self.summer(r, step)]
 
     def await_entered(self, r, epoch):
@@ -200,7 +213,7 @@ class Group:
                 rank.puts.append(Put(rank, None, None, None, None, peer.credits, (r, place), (epoch, message)))
             yield True
 
-    def reducer(self, r, step):
+    def publisher(self, r, step):
         rank = self.ranks[r]
         while any(word < rank.output_epochs[step.output] for word in rank.read[step.output]):
             yield False
@@ -210,30 +223,61 @@ class Group:
             peer.places[r, step.epoch] = step.output
         yield True
         yield from self.await_entered(r, step.epoch)
+
+    def reducer(self, r, step):
+        yield from self.publisher(r, step)
         for source in range(self.nodes):
-            output = rank.places[source, step.epoch]
             for message in range(self.totals[source][r] if source != r else 0):
-                data = (step.epoch, r, message)
-                rank.outgoing[source, message] = data
-                peer = self.ranks[source]
-                rank.puts.append(Put(rank, (source, message), peer.sums, (output, r, message), data, peer.returned,
-                                     (output, r, message), step.epoch))
+                self.reduce(r, step, source, message)
                 yield True
 
+    def reduce(self, r, step, source, message):
+        rank, peer = self.ranks[r], self.ranks[source]
+        output = rank.places[source, step.epoch]
+        data = (step.epoch, r, message)
+        rank.outgoing[source, message] = data
+        rank.puts.append(Put(rank, (source, message), peer.sums, (output, r, message), data, peer.returned,
+                             (output, r, message), step.epoch))
+
     def summer(self, r, step):
+        for token in range(len(self.messages[r])):
+            yield from self.sum(r, step, token)
+        self.publish_read(r, step)
+
+    def sum(self, r, step, token):
         rank = self.ranks[r]
-        for row in self.messages[r]:
-            for node, message in enumerate(row):
-                if message is None:
-                    continue
-                key = step.output, node, message
-                while self.without != "returned" and rank.returned.get(key) != step.epoch:
-                    yield False
-                if rank.sums.pop(key, None) != (step.epoch, node, message):
-                    raise Broken("a sum was taken before it was there")
-                yield True
+        for node, message in enumerate(self.messages[r][token]):
+            if message is None:
+                continue
+            key = step.output, node, message
+            while self.without != "returned" and rank.returned.get(key) != step.epoch:
+                yield False
+            if rank.sums.pop(key, None) != (step.epoch, node, message):
+                raise Broken("a sum was taken before it was there")
+            yield True
+
+    def publish_read(self, r, step):
         for peer in range(self.nodes):
-            self.ranks[peer].read[rank.places[peer, step.epoch]][r] = step.epoch
+            self.ranks[peer].read[self.ranks[r].places[peer, step.epoch]][r] = step.epoch
+
+    # Reduces messages of one source, and sums a token when those of its number are done.
+    def combiner(self, r, step, warp):
+        others = [n for n in range(self.nodes) if n != r]
+        index = warp % len(others)
+        source = others[index]
+        share = list(range(warp // len(others), self.totals[source][r],
+                           (self.combiners - index + len(others) - 1) // len(others)))
+        for token in range(warp, len(self.messages[r]), self.combiners):
+            while share and share[0] <= token and self.without != "numbers":
+                self.reduce(r, step, source, share.pop(0))
+                yield True
+            yield from self.sum(r, step, token)
+        for message in share:
+            self.reduce(r, step, source, message)
+            yield True
+        self.combining[r, step.epoch] -= 1
+        if self.combining[r, step.epoch] == 0:
+            self.publish_read(r, step)
 
 
 def first_broken(programs, without):
@@ -250,7 +294,7 @@ def main():
     whole = first_broken(programs, None)
     print(f"{programs} programs: {whole or 'all end, nothing was lost or overwritten'}")
     status = whole is not None
-    for without in ("grant", "credit", "returned", "drain", "own warps"):
+    for without in ("grant", "credit", "returned", "drain", "own warps", "numbers"):
         found = first_broken(programs, without)
         print(f"without '{without}': {found or 'NOT FOUND OUT'}")
         status |= found is None
