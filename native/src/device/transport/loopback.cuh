@@ -119,8 +119,8 @@ class LoopbackFabric {
   }
 
  private:
-    static constexpr int kBatch = 4;  // puts that one fence is for
-    static constexpr int kMostVectors = 16;  // of a lane on their way, as registers allow
+  static constexpr int kBatch = 4;         // puts that one fence is for
+  static constexpr int kMostVectors = 16;  // of a lane on their way, as registers allow
 
   __device__ void put_far(const Put& put) const {
     if constexpr (transport::kHasRemotePeers) {

@@ -8,11 +8,11 @@
 
 namespace ep4j {
 
-// What a warp reduces: messages of one source, and every how many of them.
+// What a warp must know of its SourceShare while it reduces.
 struct ReducerShare {
-  int remote;  // place of the source's node in tables
-  int source;  // rank
-  int total;   // messages of the source
+  int remote;
+  int source;
+  int total;  // messages of the source
   int step;
 };
 

@@ -9,28 +9,9 @@
 #include "device/sync/peer_wait.cuh"
 #include "device/transport/loopback.cuh"
 #include "kernels/internode/row_places.cuh"
+#include "kernels/internode/source_share.cuh"
 
 namespace ep4j {
-
-// A warp's share of what comes from other nodes: the messages first, first + step, ... of a source.
-struct SourceShare {
-  int remote;  // place of the source's node in tables
-  int node;
-  int source;  // rank
-  int first;
-  int step;
-
-  // Worker w of W; W is at least the number of other nodes.
-  __device__ SourceShare(const InternodeView& nodes, int worker, int workers) {
-    const Topology& topology = nodes.topology();
-    const int remotes = topology.remotes();
-    remote = worker % remotes;
-    node = Topology::node_of_remote(remote, nodes.node());
-    source = topology.proxy(nodes.rank.rank, node);
-    first = worker / remotes;
-    step = (workers - remote + remotes - 1) / remotes;
-  }
-};
 
 class Forwarder {
  public:

@@ -4,6 +4,7 @@
 
 #include "device/transport/loopback.cuh"
 #include "kernels/internode/combine_storage.cuh"
+#include "kernels/internode/source_share.cuh"
 
 namespace ep4j {
 
@@ -24,18 +25,14 @@ class NodeReducer {
   __device__ NodeReducer(const NodeReduceParams& params, NodeCombineStorage& shared,
                          const LoopbackFabric& fabric, int worker, int workers)
       : params_(params), shared_(shared), fabric_(fabric) {
-    const Topology& topology = params.nodes.topology();
-    const int remotes = topology.remotes();
-    const int remote = worker % remotes;
-    const int node = Topology::node_of_remote(remote, params.nodes.node());
-    const int source = topology.proxy(params.view.rank, node);
-    const bool masked = shared.outputs[source].read == nullptr;
-    next_ = worker / remotes;
+    const SourceShare mine(params.nodes, worker, workers);
+    const bool masked = shared.outputs[mine.source].read == nullptr;
+    next_ = mine.first;
     // Not in registers, which a sum needs.
     if (lane_index() == 0) {
-      shared.shares[warp_index()] = {remote, source,
-                                     masked ? 0 : params.node_handle.returning()[node],
-                                     (workers - remote + remotes - 1) / remotes};
+      shared.shares[warp_index()] = {mine.remote, mine.source,
+                                     masked ? 0 : params.node_handle.returning()[mine.node],
+                                     mine.step};
     }
     __syncwarp();
   }

@@ -179,7 +179,7 @@ class NodeSummer {
 
   const NodeSumParams& params_;
   const NodeCombineStorage& shared_;
-  int32_t& combined_;  // lane n: parts of node n so far
+  int32_t& combined_;  // lane n: parts of node n so far; not in a register, which a sum needs
   const Topology& topology_;
   const char* part_ = nullptr;  // lane n: node n's
   uint32_t parts_ = 0;          // nodes that have one
