@@ -12,7 +12,8 @@ import java.util.Map;
  * @param parameters of JMH, by name
  */
 record Case(Class<? extends Collective> benchmark, Map<String, String> parameters) {
-  private static final List<String> SIZES =
+  /** Parameters that the command line may change. */
+  static final List<String> SIZES =
       List.of(
           "ranks",
           "tokens",
@@ -22,9 +23,10 @@ record Case(Class<? extends Collective> benchmark, Map<String, String> parameter
           "dtype",
           "devices",
           "sms",
-          "ranksPerNode",
-          "computeRows",
-          "computeSms");
+          "ranksPerNode");
+
+  private static final List<String> NOT_IN_LINES =
+      List.of("backend", "arithmetic", "computeRows", "computeSms");
 
   /** Makes a case from alternating names and values. */
   static Case of(Class<? extends Collective> benchmark, String... namesAndValues) {
@@ -97,7 +99,7 @@ record Case(Class<? extends Collective> benchmark, Map<String, String> parameter
     }
     parameters.forEach(
         (name, value) -> {
-          if (!SIZES.contains(name) && !name.equals("backend") && !name.equals("arithmetic")) {
+          if (!SIZES.contains(name) && !NOT_IN_LINES.contains(name)) {
             text.append(' ').append(name.equals("order") ? value + "-major" : value);
           }
         });

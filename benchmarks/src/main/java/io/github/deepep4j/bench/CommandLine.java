@@ -41,18 +41,6 @@ record CommandLine(
         --note TEXT        words that go into the JSON
       """;
 
-  private static final List<String> SIZES =
-      List.of(
-          "ranks",
-          "tokens",
-          "hidden",
-          "topk",
-          "experts",
-          "dtype",
-          "sms",
-          "devices",
-          "ranksPerNode");
-
   static CommandLine parse(String[] arguments) {
     Parser parser = new Parser(arguments);
     while (parser.next < arguments.length) {
@@ -103,7 +91,7 @@ record CommandLine(
         case "-h", "--help" -> help = true;
         default -> {
           String name = option.startsWith("--") ? option.substring(2) : "";
-          if (!SIZES.contains(name)) {
+          if (!Case.SIZES.contains(name)) {
             throw new IllegalArgumentException("unknown option " + option);
           }
           sizes.add(new String[] {name, value(option)});
