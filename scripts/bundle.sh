@@ -49,8 +49,8 @@ mkdir -p "$bundle/lib" "$bundle/natives" "$bundle/text/docs"
 "${JAVA_HOME:+$JAVA_HOME/bin/}jlink" --strip-debug --no-header-files --no-man-pages --compress=2 \
   --add-modules java.base,java.logging,java.management,jdk.management,jdk.unsupported,jdk.zipfs,jdk.incubator.vector \
   --output "$bundle/jre"
-# jlink leaves its symbol table in: 4 MB that only a debugger reads.
-strip --strip-unneeded "$bundle/jre/lib/server/libjvm.so"
+# jlink leaves symbol tables in: 4 MB that only a debugger reads.
+strip --strip-unneeded "$bundle/jre/lib/server/libjvm.so" "$bundle"/jre/lib/*.so
 mvn -B -ntp -q org.apache.maven.plugins:maven-dependency-plugin:3.11.0:copy \
   -Dartifact="org.junit.platform:junit-platform-console-standalone:$junit" -DoutputDirectory="$bundle/lib"
 mvn -B -ntp -q dependency:copy-dependencies -DoutputDirectory="$bundle/lib" \
@@ -67,6 +67,8 @@ cp docs/*.md "$bundle/text/docs/"
 # Their libraries are not packed.
 rm -rf "$bundle/tests/io/github/deepep4j/interop" "$bundle"/tests/io/github/deepep4j/ArchitectureTest*.class \
   "$bundle"/tests/io/github/deepep4j/examples/training/{Charts,*Test}*.class
+# The simulator of several nodes needs no GPU host.
+rm -rf "$bundle/tests/io/github/deepep4j/scale"
 commit=$(git rev-parse HEAD)
 if [ -n "$(git status --porcelain -- . ':!benchmarks/results')" ]; then
   commit+=-dirty
