@@ -8,21 +8,23 @@ namespace ep4j {
 
 constexpr uint64_t kQuickNanos = 20'000;
 
-// quick() says whether this lane's peer has done its part; look is what PeerWait takes. One warp.
+// quick() says whether this lane's peer, if it is one of ranks, has done its part; look is what
+// PeerWait takes. One warp.
 template <class Quick, class LookAt>
-__device__ WaitOutcome quick_await(const RankView& view, const WaitSite& site, Quick quick,
-                                   LookAt look) {
+__device__ WaitOutcome quick_await(const RankView& view, const WaitSite& site, uint32_t ranks,
+                                   Quick quick, LookAt look) {
   const int peer = lane_index();
-  const bool waiting = peer < view.num_ranks && !is_masked(view, peer);
+  const bool asked = (ranks >> peer & 1) != 0;
+  const bool masked = asked && is_masked(view, peer);  // not used before the first look, for its time
   const uint64_t begin = ptx::global_nanos();
-  bool done = !waiting;
+  bool there = false;
   do {
-    done = done || quick();
-    if (__all_sync(kAllLanes, done)) {
-      return {false, __ballot_sync(kAllLanes, waiting)};
+    there = there || (asked && quick());
+    if (__all_sync(kAllLanes, there || masked || !asked)) {
+      return {false, __ballot_sync(kAllLanes, asked && !masked)};
     }
   } while (__all_sync(kAllLanes, ptx::global_nanos() - begin < kQuickNanos));
-  return PeerWait(view).await(site, all_ranks(view), look);
+  return PeerWait(view).await(site, ranks, look);
 }
 
 }  // namespace ep4j

@@ -6,7 +6,7 @@
 // in their order, and nothing but their arrival is waited for.
 #pragma once
 
-#include "device/sync/peer_wait.cuh"
+#include "device/sync/quick_wait.cuh"
 #include "device/transport/loopback.cuh"
 #include "kernels/internode/row_places.cuh"
 #include "kernels/internode/source_share.cuh"
@@ -65,15 +65,16 @@ class Forwarder {
     const uint64_t* dropped = params_.nodes.own<uint64_t>(layout.dropped(share_.remote));
     const uint64_t wanted = MessageTag::word(epoch_, message);
     bool came = false;
-    WaitSite site = {EP4J_STAGE_MESSAGE, -1, epoch_, epoch_};
-    WaitOutcome outcome = PeerWait(view_).await(site, 1u << share_.source, [&](uint64_t& seen) {
-      came = transport::has_come(view_, share_.source, signal, wanted);
-      if (came || Arrival::epoch(ptx::load_acquire_system(dropped)) == epoch_) {
+    auto quick = [&] { return came = transport::has_come(view_, share_.source, signal, wanted); };
+    auto look = [&](uint64_t& seen) {
+      if (quick() || Arrival::epoch(ptx::load_acquire_system(dropped)) == epoch_) {
         return Look::kThere;
       }
       seen = MessageTag::epoch(ptx::load_relaxed_system(signal));
       return Look::kNotYet;
-    });
+    };
+    const WaitSite site = {EP4J_STAGE_MESSAGE, -1, epoch_, epoch_};
+    const WaitOutcome outcome = quick_await(view_, site, 1u << share_.source, quick, look);
     return outcome.arrived != 0 && __any_sync(kAllLanes, came);
   }
 

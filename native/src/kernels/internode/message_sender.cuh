@@ -8,7 +8,7 @@
 #pragma once
 
 #include "device/numeric/fp8_cast.cuh"
-#include "device/sync/peer_wait.cuh"
+#include "device/sync/quick_wait.cuh"
 #include "device/transport/loopback.cuh"
 #include "kernels/internode/row_places.cuh"
 #include "kernels/internode/shapes.hpp"
@@ -217,12 +217,14 @@ class NodeMessageSender {
     const uint64_t* word = params_.nodes.own<uint64_t>(layout.credit(
         Topology::remote_of(node, params_.nodes.node()), before % layout.staging_rows));
     const int proxy = topology_.proxy(view_.rank, node);
-    WaitSite site = {EP4J_STAGE_CREDIT, -1, epoch_, epoch_};
-    WaitOutcome outcome = PeerWait(view_).await(site, 1u << proxy, [&](uint64_t& seen) {
+    auto quick = [&] { return ptx::load_acquire_system(word) == wanted; };
+    auto look = [&](uint64_t& seen) {
       const uint64_t credit = ptx::load_acquire_system(word);
       seen = MessageTag::epoch(credit);
       return credit == wanted ? Look::kThere : Look::kNotYet;
-    });
+    };
+    const WaitSite site = {EP4J_STAGE_CREDIT, -1, epoch_, epoch_};
+    const WaitOutcome outcome = quick_await(view_, site, 1u << proxy, quick, look);
     gave_up_ = outcome.gave_up;
     silent_ |= outcome.arrived == 0 ? 1u << proxy : 0;
     return outcome.arrived != 0;

@@ -1,7 +1,7 @@
 // Role of node combine: a warp sums what all nodes have of its tokens, its own node's rows among it.
 #pragma once
 
-#include "device/sync/peer_wait.cuh"
+#include "device/sync/quick_wait.cuh"
 #include "device/transport/fabric.cuh"
 #include "kernels/internode/combine_storage.cuh"
 
@@ -63,15 +63,19 @@ class NodeSummer {
     uint64_t* returned =
         comes ? params_.nodes.own<uint64_t>(layout.returned(params_.output, remote, message))
               : nullptr;
-    WaitSite site = {EP4J_STAGE_SUM, params_.output, shared_.epoch, shared_.epoch};
     const uint32_t awaited = __ballot_sync(kAllLanes, comes);
-    WaitOutcome outcome = PeerWait(params_.view).await(site, awaited, [&](uint64_t& seen) {
-      if (transport::has_come(params_.view, lane, returned, shared_.epoch)) {
+    auto quick = [&] {
+      return transport::has_come(params_.view, lane, returned, shared_.epoch);
+    };
+    auto look = [&](uint64_t& seen) {
+      if (quick()) {
         return Look::kThere;
       }
       seen = ptx::load_relaxed_system(returned);
       return Look::kNotYet;
-    });
+    };
+    const WaitSite site = {EP4J_STAGE_SUM, params_.output, shared_.epoch, shared_.epoch};
+    const WaitOutcome outcome = quick_await(params_.view, site, awaited, quick, look);
     if (outcome.gave_up) {
       return false;
     }

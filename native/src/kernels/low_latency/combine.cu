@@ -69,7 +69,8 @@ __device__ WaitOutcome await_readers(const LowLatencyView& view, int output, uin
     uint64_t seen;
     return look(seen) == Look::kThere;
   };
-  return quick_await(view.rank, {EP4J_STAGE_READERS, output, epoch, call}, quick, look);
+  return quick_await(view.rank, {EP4J_STAGE_READERS, output, epoch, call}, all_ranks(view.rank),
+                     quick, look);
 }
 
 // Block 0, warp 2: tells the peers which call this is.
@@ -243,7 +244,7 @@ __device__ WaitOutcome await_outputs(const LowLatencyCombineParams& params,
     return found >= 0 && have_returned(view, found, peer) ? Look::kThere : Look::kNotYet;
   };
   const WaitSite site = {EP4J_STAGE_OUTPUT, params.output, shared.epoch, shared.epoch};
-  return quick_await(view.rank, site, quick, look);
+  return quick_await(view.rank, site, all_ranks(view.rank), quick, look);
 }
 
 // Block 0, warp 0.

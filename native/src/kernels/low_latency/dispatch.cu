@@ -67,7 +67,7 @@ __device__ void open_gate(const LowLatencyDispatchParams& params, DispatchStorag
       return look(seen) == Look::kThere;
     };
     const WaitSite site = {EP4J_STAGE_INBOX, params.region, shared.epoch, shared.epoch};
-    outcome = quick_await(view.rank, site, quick, look);
+    outcome = quick_await(view.rank, site, all_ranks(view.rank), quick, look);
   }
   if (peer == 0) {
     shared.open = outcome.arrived;
@@ -244,7 +244,7 @@ __device__ WaitOutcome await_rows(const LowLatencyDispatchParams& params,
     site.stage = EP4J_STAGE_READERS;
     return are_read(seen) ? Look::kThere : Look::kNotYet;
   };
-  return quick_await(view.rank, site, quick, look);
+  return quick_await(view.rank, site, all_ranks(view.rank), quick, look);
 }
 
 // Block 0, warp 0.
