@@ -66,6 +66,22 @@ __device__ __forceinline__ void discard_line(void* line) {
   asm volatile("discard.global.L2 [%0], 128;" ::"l"(line) : "memory");
 }
 
+// What is read or written once by this kernel and not soon by another: its line is the first that the
+// cache gives up. Weak, as far as order goes.
+__device__ __forceinline__ uint4 load_once(const uint4* address) {
+  uint4 v;
+  asm volatile("ld.global.cs.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+               : "l"(address));
+  return v;
+}
+
+__device__ __forceinline__ void store_once(uint4* address, const uint4& v) {
+  asm volatile("st.global.cs.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(address), "r"(v.x), "r"(v.y),
+               "r"(v.z), "r"(v.w)
+               : "memory");
+}
+
 __device__ __forceinline__ uint64_t global_nanos() {
   uint64_t nanos;
   asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(nanos));

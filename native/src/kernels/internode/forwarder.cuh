@@ -110,7 +110,7 @@ class Forwarder {
     RowFacts(params_, destinations_).write(final, lanes, facts);
     const uint32_t* scales = reinterpret_cast<const uint32_t*>(slot + message_.scales());
     spread_scales(form.scale_words, place.scales, lanes, [&](int word) { return scales[word]; });
-    spread(slot + message_.x(), form.row_bytes, place.x, lanes);
+    spread<Once::kTargets>(slot + message_.x(), form.row_bytes, place.x, lanes);
     if (params_.counted != 0) {
       record(message, final, facts);
     }

@@ -159,7 +159,7 @@ class NodeMessageSender {
   __device__ void write_x(int token, const RowPlace& place, uint32_t lanes) const {
     const char* source = params_.x + int64_t{token} * params_.source_row_bytes;
     if constexpr (!kCast) {
-      spread(source, params_.source_row_bytes, place.x, lanes);
+      spread<Once::kSource>(source, params_.source_row_bytes, place.x, lanes);
     } else {
       for (int begin = 0; begin < params_.source_row_bytes; begin += kCastChunkBytes) {
         cast(source, begin, place, lanes);

@@ -3,6 +3,7 @@
 
 #include "device/numeric/bf16.hpp"
 #include "device/ptx/convert.cuh"
+#include "device/ptx/memory.cuh"
 #include "device/sync/warp.cuh"
 #include "layout/local_layout.hpp"
 
@@ -33,14 +34,13 @@ class ChunkParts {
     }
   }
 
-  // Adds a chunk of a row, or its product with a weight in one rounding.
-  template <bool kWeighted>
-  __device__ void add(const char* chunk, int bytes, float weight) {
+  __device__ void add(const char* chunk, int bytes) {
     uint4 vectors[kVectors];
     load(chunk, bytes, vectors);
-    add_vectors<kWeighted>(vectors, weight);
+    add_vectors<false>(vectors, 1.0f);
   }
 
+  // Adds a chunk of a row, or its product with a weight in one rounding.
   template <bool kWeighted>
   __device__ void add_vectors(const uint4 (&vectors)[kVectors], float weight) {
 #pragma unroll
@@ -95,6 +95,25 @@ class ChunkParts {
     }
   }
 
+  // For what the cache need not keep: messages and sums on their way need the room.
+  __device__ static void store_once(const uint4 (&vectors)[kVectors], char* chunk, int bytes) {
+#pragma unroll
+    for (int i = 0; i < kVectors; i++) {
+      if (place(i) < bytes) {
+        ptx::store_once(reinterpret_cast<uint4*>(chunk + place(i)), vectors[i]);
+      }
+    }
+  }
+
+  __device__ static void load_once(const char* chunk, int bytes, uint4 (&vectors)[kVectors]) {
+#pragma unroll
+    for (int i = 0; i < kVectors; i++) {
+      vectors[i] = place(i) < bytes
+                       ? ptx::load_once(reinterpret_cast<const uint4*>(chunk + place(i)))
+                       : uint4{0, 0, 0, 0};
+    }
+  }
+
   __device__ static void load(const char* chunk, int bytes, uint4 (&vectors)[kVectors]) {
 #pragma unroll
     for (int i = 0; i < kVectors; i++) {
@@ -123,10 +142,11 @@ __device__ inline void add_pairs(const RowsHere& rows, int64_t begin, int bytes,
     const int second = rest != 0 ? __ffs(static_cast<int>(rest)) - 1 : first;
     uint4 a[ChunkParts::kVectors];
     uint4 b[ChunkParts::kVectors];
-    ChunkParts::load(reinterpret_cast<const char*>(__shfl_sync(kAllLanes, own, first)) + begin,
-                     bytes, a);
-    ChunkParts::load(reinterpret_cast<const char*>(__shfl_sync(kAllLanes, own, second)) + begin,
-                     rest != 0 ? bytes : 0, b);
+    ChunkParts::load_once(reinterpret_cast<const char*>(__shfl_sync(kAllLanes, own, first)) + begin,
+                          bytes, a);
+    ChunkParts::load_once(
+        reinterpret_cast<const char*>(__shfl_sync(kAllLanes, own, second)) + begin,
+        rest != 0 ? bytes : 0, b);
     const float gate_a = kWeighted ? __shfl_sync(kAllLanes, rows.gate, first) : 1.0f;
     const float gate_b = kWeighted ? __shfl_sync(kAllLanes, rows.gate, second) : 1.0f;
     sum.add_vectors<kWeighted>(a, gate_a);
@@ -156,7 +176,9 @@ __device__ inline void sum_rows_here(const RowsHere& rows, int64_t begin, int by
     const uint64_t own = reinterpret_cast<uint64_t>(rows.row);
     for_each_lane(rows.lanes, [&](int lane) {
       const char* row = reinterpret_cast<const char*>(__shfl_sync(kAllLanes, own, lane));
-      sum.add<kWeighted>(row + begin, bytes, __shfl_sync(kAllLanes, rows.gate, lane));
+      uint4 vectors[ChunkParts::kVectors];
+      ChunkParts::load_once(row + begin, bytes, vectors);
+      sum.add_vectors<kWeighted>(vectors, __shfl_sync(kAllLanes, rows.gate, lane));
     });
   } else {
     add_pairs<kWeighted>(rows, begin, bytes, sum);

@@ -123,17 +123,17 @@ class NodeSummer {
     if (params_.bias1 != nullptr) {
       sum.add_pair(params_.bias0 + offset, params_.bias1 + offset, bytes);
     } else if (params_.bias0 != nullptr) {
-      sum.add<false>(params_.bias0 + offset, bytes, 1.0f);
+      sum.add(params_.bias0 + offset, bytes);
     }
     for_each_lane(parts_ | 1u << own, [&](int node) {
       if (node == own) {
         sum.add_vectors<false>(vectors, 1.0f);
       } else {
-        sum.add<false>(part(node) + NodeSumRow::x() + begin, bytes, 1.0f);
+        sum.add(part(node) + NodeSumRow::x() + begin, bytes);
       }
     });
     sum.round(vectors);
-    ChunkParts::store(vectors, params_.out + offset, bytes);
+    ChunkParts::store_once(vectors, params_.out + offset, bytes);
   }
 
   // Rank-major: node by node like the rows, but never rounded below float32; expert-major: each

@@ -2,6 +2,7 @@
 // for one place.
 #pragma once
 
+#include "device/ptx/memory.cuh"
 #include "device/sync/warp.cuh"
 #include "kernels/internode/dispatch.hpp"
 
@@ -28,7 +29,11 @@ struct TokenFacts {
   float weight;
 };
 
+// The side of a copy that the cache need not keep. Messages on their way need the room.
+enum class Once { kSource, kTargets };
+
 // Copies bytes to the places of some lanes. All lanes of a warp.
+template <Once kOnce>
 __device__ inline void spread(const char* source, int bytes, char* place, uint32_t lanes) {
   constexpr int kVectors = 7;  // per lane in flight; rows of 7,168 BF16 values need four rounds
   constexpr int kStep = kWarpLanes * kVectorBytes;
@@ -39,7 +44,8 @@ __device__ inline void spread(const char* source, int bytes, char* place, uint32
     for (int i = 0; i < kVectors; i++) {
       const int at = first + i * kStep + own;
       if (at < bytes) {
-        vectors[i] = *reinterpret_cast<const uint4*>(source + at);
+        const auto* from = reinterpret_cast<const uint4*>(source + at);
+        vectors[i] = kOnce == Once::kSource ? ptx::load_once(from) : *from;
       }
     }
     for_each_lane(lanes, [&](int lane) {
@@ -49,7 +55,12 @@ __device__ inline void spread(const char* source, int bytes, char* place, uint32
       for (int i = 0; i < kVectors; i++) {
         const int at = first + i * kStep + own;
         if (at < bytes) {
-          *reinterpret_cast<uint4*>(to + at) = vectors[i];
+          auto* target = reinterpret_cast<uint4*>(to + at);
+          if constexpr (kOnce == Once::kTargets) {
+            ptx::store_once(target, vectors[i]);
+          } else {
+            *target = vectors[i];
+          }
         }
       }
     });

@@ -42,6 +42,8 @@ inline uint32_t add_acq_rel_device(uint32_t* address, uint32_t value) {
 }
 // Whoever reads the line before it is written again reads this.
 inline void discard_line(void* line) { std::memset(line, 0xDB, 128); }
+inline uint4 load_once(const uint4* address) { return *address; }
+inline void store_once(uint4* address, const uint4& value) { *address = value; }
 inline void fence_system() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 
 // Slower than the host's: kernels are, too, and have the same deadlines.
