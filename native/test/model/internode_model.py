@@ -51,6 +51,7 @@ class Group:
         self.nodes = rng.choice([2, 2, 3, 4])
         self.staging = rng.choice([1, 1, 2, 3])
         self.num_outputs = 2
+        self.claimed = {}  # tokens of a dispatch that senders have taken beside their first
         self.senders = rng.choice([1, 2, 3])
         self.forwarders = self.nodes - 1 + rng.choice([0, 1, 3])
         self.combiners = self.nodes - 1 + rng.choice([0, 1, 3])
@@ -169,7 +170,11 @@ class Group:
         rank = self.ranks[r]
         if self.without != "grant":
             yield from self.await_entered(r, epoch)
-        for token in range(first, len(self.messages[r]), self.senders):
+        token = first
+        while token < len(self.messages[r]):
+            # Claimed before this one is sent, by whoever is free.
+            claimed = self.senders + self.claimed.get((r, epoch), 0)
+            self.claimed[r, epoch] = claimed - self.senders + 1
             for node, message in enumerate(self.messages[r][token]):
                 if message is None:
                     continue
@@ -184,6 +189,7 @@ class Group:
                 rank.puts.append(Put(rank, (node, message), peer.incoming, (r, place), data, peer.signals,
                                      (r, place), (epoch, message)))
                 yield True
+            token = claimed
 
     def forwarder(self, r, epoch, worker):
         others = [n for n in range(self.nodes) if n != r]
