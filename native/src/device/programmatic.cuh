@@ -7,25 +7,31 @@
 // never calls it lets the next one come when its own blocks have gone.
 #pragma once
 
-#include <cuda_runtime_api.h>
+#include "device/stream.hpp"
 
 namespace ep4j {
 
-// programmatic: the device has such launches (compute capability 9.0).
-template <class Params>
-cudaError_t launch_behind(void (*kernel)(Params), const Params& params, int blocks, int threads,
-                          int shared_bytes, bool programmatic, cudaStream_t stream) {
+struct Grid {
+  int blocks;
+  int threads;
+  size_t shared_bytes = 0;
+};
+
+// An ordinary launch where the device has no other.
+template <class... Params>
+cudaError_t launch_behind(const Stream& stream, const Grid& grid, void (*kernel)(Params...),
+                          const Params&... params) {
   cudaLaunchAttribute attribute = {};
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attribute.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config = {};
-  config.gridDim = {static_cast<unsigned>(blocks), 1, 1};
-  config.blockDim = {static_cast<unsigned>(threads), 1, 1};
-  config.dynamicSmemBytes = static_cast<size_t>(shared_bytes);
-  config.stream = stream;
+  config.gridDim = {static_cast<unsigned>(grid.blocks), 1, 1};
+  config.blockDim = {static_cast<unsigned>(grid.threads), 1, 1};
+  config.dynamicSmemBytes = grid.shared_bytes;
+  config.stream = stream.handle;
   config.attrs = &attribute;
-  config.numAttrs = programmatic ? 1 : 0;
-  void* arguments[] = {const_cast<Params*>(&params)};
+  config.numAttrs = stream.programmatic ? 1 : 0;
+  void* arguments[] = {const_cast<Params*>(&params)...};
   return cudaLaunchKernelExC(&config, reinterpret_cast<const void*>(kernel), arguments);
 }
 

@@ -18,7 +18,7 @@ struct InternodeBlocks {
 
   constexpr InternodeBlocks(const Topology& topology, int num_sms, int ranks_on_device)
       : least(static_cast<int>(
-            ceil_div(topology.remotes(), std::min(kForwarderWarps, kReducerWarps)))),
+            ceil_div(topology.remotes(), std::min(kLeastForwarders, kReducerWarps)))),
         most(num_sms / ranks_on_device) {}
 
   // Of a call that asks for so many, 0 for the default.

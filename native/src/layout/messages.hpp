@@ -127,10 +127,10 @@ struct PeerTraffic {
 
 // Payload over the network between this rank and a node since the buffer was made.
 struct NodeTraffic {
-  unsigned long long rows_sent;
-  unsigned long long bytes_sent;  // x and scales
-  unsigned long long rows_combined;
-  unsigned long long bytes_combined;  // x
+  uint64_t rows_sent;
+  uint64_t bytes_sent;  // x and scales
+  uint64_t rows_combined;
+  uint64_t bytes_combined;  // x
 };
 
 // A rank's standing, told to its host on request, in pinned memory.

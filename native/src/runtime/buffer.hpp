@@ -167,6 +167,7 @@ class Buffer {
   void check_output(int output, int64_t rows, int hidden, int weights_per_row) const;
   void await_readers(const PublishParams& combine, cudaStream_t stream);
   int num_blocks(int num_sms) const;
+  Stream on(cudaStream_t stream) const { return {stream, limits_.has_programmatic_launch}; }
   InternodeView internode_view(int64_t timeout_nanos) const;
   void plan_nodes(const ep4j_dispatch_call& call, cudaStream_t stream);
   void check_message(const RowForm& form) const;

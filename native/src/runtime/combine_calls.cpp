@@ -37,7 +37,7 @@ void Buffer::check_output(int output, int64_t rows, int hidden, int weights_per_
 void Buffer::await_readers(const PublishParams& combine, cudaStream_t stream) {
   const uint32_t outputs = is_arena() ? arena_outputs() : 1u << combine.output;
   check(launch_await_readers(
-            {combine.view, combine.words, combine.handle_id, combine.output, outputs}, stream),
+            {combine.view, combine.words, combine.handle_id, combine.output, outputs}, on(stream)),
         "launching the wait for readers");
 }
 
@@ -101,7 +101,7 @@ void Buffer::combine(const ep4j_combine_call& call, cudaStream_t stream) {
     stage.add(call.topk_weights, output + layout.weights(), 4 * int64_t{call.rows} * per_row);
   }
   check(launch_copy_pieces(stage, blocks, stream), "launching the staging copy");
-  check(launch_combine_publish(params, stream), "launching combine's publication");
+  check(launch_combine_publish(params, on(stream)), "launching combine's publication");
   // A loopback with a seed does puts in any order, from a queue, which the sending half has.
   const bool owes =
       internode_ != nullptr && call.receive_follows != 0 && internode_->config.seed == 0;
@@ -147,11 +147,11 @@ void Buffer::combine_receive(const ep4j_combine_receive_call& call, cudaStream_t
   pull.weighted = call.weighted;
   pull.shape = pull_shape(pull.row_bytes, bulk_, limits_.shared_bytes);
   Call bracket(*this, stream);
-  check(launch_await_outputs(outputs, stream), "launching the wait for outputs");
+  check(launch_await_outputs(outputs, on(stream)), "launching the wait for outputs");
   if (internode_ != nullptr) {
     sum_across(call, state.owes, stream);
   } else {
-    check(launch_combine_pull(pull, bulk_, blocks, stream), "launching the sum");
+    check(launch_combine_pull(pull, bulk_, blocks, on(stream)), "launching the sum");
   }
   bracket.finish();
   state.pending = false;

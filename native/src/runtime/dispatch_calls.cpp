@@ -59,7 +59,7 @@ void Buffer::layout(const ep4j_layout_call& call, cudaStream_t stream) {
     params.ticket = call.ticket;
     params.state = view_.state;
   }
-  check(launch_rank_plan(params, stream), "launching the layout");
+  check(launch_rank_plan(params, on(stream)), "launching the layout");
   if (internode_ != nullptr && call.tokens_per_node != nullptr) {
     const Topology& topology = internode_->layout.topology;
     PlanParams nodes = params;
@@ -69,7 +69,7 @@ void Buffer::layout(const ep4j_layout_call& call, cudaStream_t stream) {
     nodes.is_token_in_rank = nullptr;
     nodes.refusals = nullptr;
     nodes.report = nullptr;
-    check(launch_rank_plan(nodes, stream), "launching the layout of nodes");
+    check(launch_rank_plan(nodes, on(stream)), "launching the layout of nodes");
   }
   bracket.finish();
 }
@@ -199,7 +199,8 @@ void Buffer::plan(const ep4j_dispatch_call& call, const HandleRecord& routing,
   params.tokens_per_rank = view_.state->tokens_per_rank;
   params.tokens_per_expert = view_.tokens_per_expert;
   params.refusals = view_.state->refusals;
-  check(routing.rank_major ? launch_rank_plan(params, stream) : launch_expert_plan(params, stream),
+  check(routing.rank_major ? launch_rank_plan(params, on(stream))
+                           : launch_expert_plan(params, on(stream)),
         "launching the plan");
 }
 
@@ -223,7 +224,7 @@ void Buffer::negotiate(const ep4j_dispatch_call& call, const HandleRecord& routi
   params.handle = handle_view(call.handle);
   params.topk_idx = call.topk_idx;
   params.ticket = call.bounded == 0 ? call.ticket : 0;
-  check(launch_negotiate(params, stream), "launching the negotiation");
+  check(launch_negotiate(params, on(stream)), "launching the negotiation");
 }
 
 void Buffer::send(const ep4j_dispatch_call& call, const HandleRecord& routing,
@@ -249,7 +250,7 @@ void Buffer::send(const ep4j_dispatch_call& call, const HandleRecord& routing,
   params.zero_fill = call.zero_fill;
   params.shape = bulk_ ? bulk_send_shape(params.source_row_bytes, cast, limits_.shared_bytes)
                        : plain_send_shape(params.source_row_bytes, cast);
-  check(launch_dispatch_send(params, bulk_, num_blocks(call.num_sms), stream),
+  check(launch_dispatch_send(params, bulk_, num_blocks(call.num_sms), on(stream)),
         "launching the send");
 }
 
@@ -314,7 +315,7 @@ void Buffer::dispatch_receive(int region, int64_t timeout_nanos, cudaStream_t st
   params.region = region;
   params.handle = handle_view(state.handle);
   Call bracket(*this, stream);
-  check(launch_dispatch_receive(params, stream), "launching the receive");
+  check(launch_dispatch_receive(params, on(stream)), "launching the receive");
   bracket.finish();
   state.received = true;
 }

@@ -44,7 +44,7 @@ void Buffer::plan_nodes(const ep4j_dispatch_call& call, cudaStream_t stream) {
   params.rows = internode_->handle(call.handle).message(0, 0);
   params.tokens_per_rank = view_.state->tokens_per_node;
   params.tokens_per_expert = view_.tokens_per_expert;
-  check(launch_rank_plan(params, stream), "launching the plan of nodes");
+  check(launch_rank_plan(params, on(stream)), "launching the plan of nodes");
 }
 
 void Buffer::check_message(const RowForm& form) const {
@@ -76,7 +76,7 @@ void Buffer::send_across(const ep4j_dispatch_call& call, const HandleRecord& rou
   params.bounded = call.bounded;
   params.alignment = routing.alignment;
   params.zero_fill = call.zero_fill;
-  check(launch_node_dispatch(params, num_blocks(call.num_sms), stream),
+  check(launch_node_dispatch(params, num_blocks(call.num_sms), on(stream)),
         "launching the dispatch across nodes");
 }
 
@@ -105,9 +105,9 @@ void Buffer::reduce_across(const ep4j_combine_call& call, const PublishParams& p
   outputs.words = published.words;
   outputs.handle_id = published.handle_id;
   outputs.output = published.output;
-  check(launch_await_outputs(outputs, stream), "launching the wait for outputs");
+  check(launch_await_outputs(outputs, on(stream)), "launching the wait for outputs");
   const NodeReduceParams params = reduce_params(call, call.topk_weights != nullptr);
-  check(launch_node_reduce(params, num_blocks(call.num_sms), stream),
+  check(launch_node_reduce(params, num_blocks(call.num_sms), on(stream)),
         "launching the sums of this node");
 }
 
@@ -131,12 +131,12 @@ void Buffer::sum_across(const ep4j_combine_receive_call& call, bool reduces,
   params.weighted = call.weighted;
   params.output = call.output;
   if (!reduces) {
-    check(launch_node_sum(params, num_blocks(call.num_sms), stream),
+    check(launch_node_sum(params, num_blocks(call.num_sms), on(stream)),
           "launching the sum over nodes");
     return;
   }
   const NodeReduceParams reduce = reduce_params(call, call.out_weights != nullptr);
-  check(launch_node_combine(reduce, params, num_blocks(call.num_sms), stream),
+  check(launch_node_combine(reduce, params, num_blocks(call.num_sms), on(stream)),
         "launching the combine across nodes");
 }
 

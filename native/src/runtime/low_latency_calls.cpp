@@ -147,8 +147,7 @@ void Buffer::low_latency_dispatch(const ep4j_low_latency_dispatch_call& call,
   if (call.hook == 0 && region.has_readers) {
     bracket.wait_for(region.released.get());
   }
-  const bool programmatic = limits_.has_programmatic_launch;
-  check(launch_low_latency_dispatch(params, bulk_, blocks, programmatic, stream),
+  check(launch_low_latency_dispatch(params, bulk_, blocks, on(stream)),
         "launching the low-latency dispatch");
   finish_low_latency(bracket, blocks);
   region.open = true;
@@ -182,8 +181,7 @@ void Buffer::low_latency_dispatch_receive(int index, int num_sms, int64_t timeou
   if (region.has_readers) {
     bracket.wait_for(region.released.get());
   }
-  const bool programmatic = limits_.has_programmatic_launch;
-  check(launch_low_latency_dispatch(params, bulk_, blocks, programmatic, stream),
+  check(launch_low_latency_dispatch(params, bulk_, blocks, on(stream)),
         "launching the low-latency receive");
   finish_low_latency(bracket, blocks);
   region.received = true;
@@ -268,8 +266,7 @@ void Buffer::low_latency_combine(const ep4j_low_latency_combine_call& call, cuda
   // A sending half that only publishes has nothing to share out.
   const bool one_block = call.hook != 0 && !params.moves_rows();
   Call bracket(*this, stream);
-  const bool programmatic = limits_.has_programmatic_launch;
-  check(launch_low_latency_combine(params, one_block ? 1 : blocks, programmatic, stream),
+  check(launch_low_latency_combine(params, one_block ? 1 : blocks, on(stream)),
         "launching the low-latency combine");
   finish_low_latency(bracket, blocks);
   output.handed_out = false;
@@ -287,8 +284,7 @@ void Buffer::low_latency_combine_receive(int index, int num_sms, int64_t timeout
   params.view = low_latency_view(params.region, timeout_nanos);
   params.phases = kReceivePhase;
   Call bracket(*this, stream);
-  const bool programmatic = limits_.has_programmatic_launch;
-  check(launch_low_latency_combine(params, blocks, programmatic, stream),
+  check(launch_low_latency_combine(params, blocks, on(stream)),
         "launching the low-latency receive");
   finish_low_latency(bracket, blocks);
   output.pending = false;

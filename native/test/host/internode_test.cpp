@@ -119,7 +119,7 @@ void budget() {
   expect(four.allows(0) && four.allows(16) && !four.allows(17), "what 4 x 2 allows");
   expect(four.of(0, 24) == 16 && four.of(5, 24) == 5, "defaults");
   const InternodeBlocks many({32, 1}, 132, 32);
-  expect(many.least * std::min(kForwarderWarps, kReducerWarps) >= 31 && many.most == 4,
+  expect(many.least * std::min(kLeastForwarders, kReducerWarps) >= 31 && many.most == 4,
          "a warp for each source: ", many.least);
 }
 

@@ -10,26 +10,10 @@ namespace ep4j {
 // True in all threads of the last block, after the stores of every thread of the grid. All threads
 // of every block call it, once per counter, their bulk stores being complete.
 //
-// Every thread's stores come before the block's barrier, then one fence at system scope and an
-// acquire-release count at device scope; the last block's barrier and releases follow. So what it
-// publishes covers every block's rows, also those in other devices' memory.
-__device__ inline bool is_last_block(LocalState& state) {
-  __shared__ bool last;
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    ptx::fence_system();
-    last = ptx::add_acq_rel_device(&state.blocks_done, 1) == gridDim.x - 1;
-    if (last) {
-      state.blocks_done = 0;
-    }
-  }
-  __syncthreads();
-  return last;
-}
-
-// The same without the fence at system scope, which costs a microsecond and more: the count hands
-// each block's stores to the last block at device scope, and that block's release at system scope
-// hands on what it has observed.
+// Every thread's stores come before the block's barrier, then an acquire-release count at device
+// scope, which hands them to the last block; its barrier and its releases at system scope follow,
+// and hand on what it has observed, also rows in other devices' memory. A fence at system scope in
+// every block would cost a microsecond and more.
 __device__ inline bool is_last_block(uint32_t& blocks_done) {
   __shared__ bool last;
   __syncthreads();

@@ -2,6 +2,7 @@
 // masks and failures. One warp waits, lane p for rank p; its verdict is the same on all lanes.
 #pragma once
 
+#include "device/sync/counter.cuh"
 #include "device/sync/faults.cuh"
 #include "device/sync/warp.cuh"
 
@@ -32,6 +33,17 @@ __device__ inline uint32_t all_ranks(const RankView& view) {
 __device__ inline uint32_t ranks_of_node(const RankView& view) {
   const int first = view.rank / view.ranks_per_node * view.ranks_per_node;
   return kAllLanes >> (kWarpLanes - view.ranks_per_node) << first;
+}
+
+// Adds what this lane has waited for its peer to what is known of the peer. Several warps may wait
+// for one peer.
+__device__ inline void count_wait(const RankView& view, uint64_t nanos) {
+  const int peer = lane_index();
+  if (peer != view.rank) {
+    PeerTraffic* traffic =
+        view.is_low_latency != 0 ? view.state->low_latency_traffic : view.state->traffic;
+    add_word(traffic[peer].wait_nanos, nanos);
+  }
 }
 
 class PeerWait {
@@ -72,10 +84,8 @@ class PeerWait {
       if (!kMaskedToo && waiting && is_masked(view_, lane)) {
         waiting = false;
       }
-      if (waited && !waiting && !first && lane != view_.rank) {
-        PeerTraffic* traffic = view_.is_low_latency != 0 ? view_.state->low_latency_traffic
-                                                         : view_.state->traffic;
-        traffic[lane].wait_nanos += ptx::global_nanos() - begin;
+      if (waited && !waiting && !first) {
+        count_wait(view_, ptx::global_nanos() - begin);
       }
       // Nobody is asked for faults when all is there: what ends later calls has not harmed this one.
       if (__ballot_sync(kAllLanes, waiting) == 0) {

@@ -44,19 +44,33 @@ class PeerMessage {
 
   // After the stores to the payload, of bytes in all with the tag. One thread.
   __device__ void publish(uint64_t tag, int64_t bytes = sizeof(Message)) const {
+    if (!put(tag, bytes)) {
+      ptx::store_release_system(&record_->tag, tag);
+    }
+  }
+
+  // The same for a thread that has called fence_system() meanwhile: several messages need one.
+  __device__ void publish_behind_fence(uint64_t tag, int64_t bytes = sizeof(Message)) const {
+    if (!put(tag, bytes)) {
+      ptx::store_relaxed_system(&record_->tag, tag);
+    }
+  }
+
+ private:
+  // False for a peer that loads and stores reach.
+  __device__ bool put(uint64_t tag, int64_t bytes) const {
     static_assert(offsetof(Message, tag) == 0);
     if constexpr (transport::kHasRemotePeers) {
       if (!transport::reaches(view_, peer_)) {
         constexpr int64_t kTag = sizeof(uint64_t);
         transport::put_and_set(view_.template own<char>(at_peer_ + kTag), tail<char>(kTag),
                                bytes - kTag, view_.template own<uint64_t>(at_peer_), tag, peer_);
-        return;
+        return true;
       }
     }
-    ptx::store_release_system(&record_->tag, tag);
+    return false;
   }
 
- private:
   const RankView& view_;
   const int peer_;
   const int64_t at_peer_;

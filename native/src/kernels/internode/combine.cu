@@ -26,6 +26,7 @@
 #include "kernels/internode/combine.hpp"
 
 #include "device/load_kernels.cuh"
+#include "device/programmatic.cuh"
 #include "device/sync/grid_end.cuh"
 #include "kernels/internode/node_reducer.cuh"
 #include "kernels/internode/node_summer.cuh"
@@ -37,6 +38,7 @@ template <bool kWeighted, bool kQueued>
 __global__ void __launch_bounds__(kNodeThreads, 1)
     node_reduce_kernel(const __grid_constant__ NodeReduceParams params) {
   __shared__ NodeCombineStorage shared;
+  await_last_kernel();
   load_outputs(params.view, shared);
   if (shared.verdict == EP4J_ABORTED) {
     return;
@@ -57,7 +59,7 @@ __global__ void __launch_bounds__(kNodeThreads, 1)
                 params.nodes.seed);
   }
   __syncwarp();
-  if (is_last_block(*params.view.state) && threadIdx.x == 0) {
+  if (is_last_block(params.view.state->blocks_done) && threadIdx.x == 0) {
     fabric.end_launch();
   }
 }
@@ -65,7 +67,7 @@ __global__ void __launch_bounds__(kNodeThreads, 1)
 // All threads of the grid. Outputs were read.
 __device__ void publish_read(const RankView& view, const NodeCombineStorage& shared) {
   LocalState& state = *view.state;
-  if (is_last_block(state)) {
+  if (is_last_block(state.blocks_done)) {
     const int rank = static_cast<int>(threadIdx.x);
     if (rank < view.num_ranks && shared.outputs[rank].read != nullptr &&
         ptx::load_relaxed_system(&state.failed) == 0) {
@@ -78,6 +80,7 @@ template <bool kWeighted>
 __global__ void __launch_bounds__(kNodeThreads, 1)
     node_sum_kernel(const __grid_constant__ NodeSumParams params) {
   __shared__ NodeCombineStorage shared;
+  await_last_kernel();
   load_outputs(params.view, shared);
   if (shared.verdict == EP4J_ABORTED) {
     return;  // peers know: this rank's failure was published
@@ -92,7 +95,7 @@ __global__ void __launch_bounds__(kNodeThreads, 1)
     }
   }
   summer.count_traffic();
-  __syncwarp();
+  let_next_kernel_begin();
   publish_read(params.view, shared);
 }
 
@@ -102,6 +105,7 @@ __global__ void __launch_bounds__(kNodeThreads, 1)
     node_combine_kernel(const __grid_constant__ NodeReduceParams reduce,
                         const __grid_constant__ NodeSumParams sum) {
   __shared__ NodeCombineStorage shared;
+  await_last_kernel();
   load_outputs(sum.view, shared);
   if (shared.verdict == EP4J_ABORTED) {
     return;
@@ -119,7 +123,7 @@ __global__ void __launch_bounds__(kNodeThreads, 1)
   }
   reducer.finish();
   summer.count_traffic();
-  __syncwarp();
+  let_next_kernel_begin();
   publish_read(sum.view, shared);
 }
 
@@ -133,27 +137,24 @@ cudaError_t load_node_combine() {
 }
 
 cudaError_t launch_node_reduce(const NodeReduceParams& params, int num_blocks,
-                               cudaStream_t stream) {
+                               const Stream& stream) {
   // Only puts with a seed come in any order.
   const bool queued = params.nodes.seed != 0;
   auto plain = queued ? node_reduce_kernel<false, true> : node_reduce_kernel<false, false>;
   auto weighted = queued ? node_reduce_kernel<true, true> : node_reduce_kernel<true, false>;
   auto kernel = params.weighted != 0 ? weighted : plain;
-  kernel<<<num_blocks, kNodeThreads, 0, stream>>>(params);
-  return cudaGetLastError();
+  return launch_behind(stream, {num_blocks, kNodeThreads}, kernel, params);
 }
 
-cudaError_t launch_node_sum(const NodeSumParams& params, int num_blocks, cudaStream_t stream) {
+cudaError_t launch_node_sum(const NodeSumParams& params, int num_blocks, const Stream& stream) {
   auto kernel = params.weighted != 0 ? node_sum_kernel<true> : node_sum_kernel<false>;
-  kernel<<<num_blocks, kNodeThreads, 0, stream>>>(params);
-  return cudaGetLastError();
+  return launch_behind(stream, {num_blocks, kNodeThreads}, kernel, params);
 }
 
 cudaError_t launch_node_combine(const NodeReduceParams& reduce, const NodeSumParams& sum,
-                                int num_blocks, cudaStream_t stream) {
+                                int num_blocks, const Stream& stream) {
   auto kernel = sum.weighted != 0 ? node_combine_kernel<true> : node_combine_kernel<false>;
-  kernel<<<num_blocks, kNodeThreads, 0, stream>>>(reduce, sum);
-  return cudaGetLastError();
+  return launch_behind(stream, {num_blocks, kNodeThreads}, kernel, reduce, sum);
 }
 
 }  // namespace ep4j

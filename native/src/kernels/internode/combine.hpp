@@ -3,6 +3,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include "device/stream.hpp"
 #include "layout/internode_state.hpp"
 
 namespace ep4j {
@@ -42,12 +43,13 @@ struct NodeSumParams {
 // Loads the kernels, so that no launch does.
 cudaError_t load_node_combine();
 
-cudaError_t launch_node_reduce(const NodeReduceParams& params, int num_blocks, cudaStream_t stream);
+cudaError_t launch_node_reduce(const NodeReduceParams& params, int num_blocks,
+                               const Stream& stream);
 
 // Both halves at once; puts are done without a queue.
 cudaError_t launch_node_combine(const NodeReduceParams& reduce, const NodeSumParams& sum,
-                                int num_blocks, cudaStream_t stream);
+                                int num_blocks, const Stream& stream);
 
-cudaError_t launch_node_sum(const NodeSumParams& params, int num_blocks, cudaStream_t stream);
+cudaError_t launch_node_sum(const NodeSumParams& params, int num_blocks, const Stream& stream);
 
 }  // namespace ep4j

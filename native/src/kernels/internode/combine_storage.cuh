@@ -19,6 +19,7 @@ struct ReducerShare {
 struct NodeCombineStorage {
   PeerOutput outputs[kMaxRanks];
   ReducerShare shares[kNodeWarps];
+  const char* parts[kNodeWarps][kWarpLanes];  // node n's part of the token that the warp sums
   int32_t combined[kNodeWarps][kWarpLanes];  // lane n: parts of node n that the warp has summed
   uint64_t epoch;
   int32_t verdict;

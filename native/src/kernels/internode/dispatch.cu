@@ -6,8 +6,8 @@
 //
 //   grid   as many blocks as the call gives multiprocessors; those of all ranks are resident at once
 //   role        warps               waits for                       publishes
-//   sender      kSenders            credits of the proxies          (puts)
-//   forwarder   kForwarderWarps     messages of one source          credits
+//   sender      Shape::kSenders     credits of the proxies          (puts)
+//   forwarder   Shape::kForwarders  messages of one source          credits
 //   fabric      the others          senders and forwarders          signals
 //   padding     all                                                 (rows that nobody writes)
 //   publisher   last block                                          arrived; dropped
@@ -21,6 +21,7 @@
 #include "kernels/internode/dispatch.hpp"
 
 #include "device/load_kernels.cuh"
+#include "device/programmatic.cuh"
 #include "device/routing/padding.cuh"
 #include "device/sync/grid_end.cuh"
 #include "kernels/internode/forwarder.cuh"
@@ -56,23 +57,23 @@ __device__ void load_plan(const NodeDispatchParams& params, SharedStorage& share
   __syncthreads();
 }
 
-template <bool kCast, int kSenders>
+template <bool kCast, class Shape>
 __device__ void run_role(const NodeDispatchParams& params, SharedStorage& shared) {
-  constexpr int kAskers = kSenders + kForwarderWarps;
+  constexpr int kAskers = Shape::kSenders + Shape::kForwarders;
   constexpr int kWorkers = kNodeWarps - kAskers;
   const int warp = warp_index();
   const int block = static_cast<int>(blockIdx.x);
   const int blocks = static_cast<int>(gridDim.x);
   const LoopbackFabric fabric(params.view, params.nodes.state->fabric, params.nodes.puts);
-  if (warp < kSenders) {
+  if (warp < Shape::kSenders) {
     NodeMessageSender<kCast> sender(params, shared.destinations, shared.epoch, fabric,
                                     shared.pardoned, shared.scratch[warp]);
-    sender.run(block * kSenders + warp, blocks * kSenders);
+    sender.run(block * Shape::kSenders + warp, blocks * Shape::kSenders);
     fabric.finish_asking();
   } else if (warp < kAskers) {
-    const int worker = block * kForwarderWarps + warp - kSenders;
+    const int worker = block * Shape::kForwarders + warp - Shape::kSenders;
     Forwarder(params, shared.destinations, shared.epoch, fabric,
-              SourceShare(params.nodes, worker, blocks * kForwarderWarps))
+              SourceShare(params.nodes, worker, blocks * Shape::kForwarders))
         .run();
     fabric.finish_asking();
   } else {
@@ -159,27 +160,29 @@ __device__ void end_launch(const NodeDispatchParams& params, const SharedStorage
   __syncthreads();
   if (threadIdx.x == 0) {
     state.stopped = 0;
+    state.claimed = 0;
     params.nodes.state->lost = 0;
     LoopbackFabric(params.view, params.nodes.state->fabric, params.nodes.puts).end_launch();
   }
 }
 
-template <bool kCast, int kSenders>
+template <bool kCast, class Shape>
 __global__ void __launch_bounds__(kNodeThreads, 1)
     node_dispatch_kernel(const __grid_constant__ NodeDispatchParams params) {
   __shared__ SharedStorage shared;
+  await_last_kernel();
   load_plan(params, shared);
   if (shared.verdict == EP4J_ABORTED) {
     return;  // peers know: this rank's failure was published
   }
   if (shared.verdict == EP4J_SENT) {
-    run_role<kCast, kSenders>(params, shared);
-    __syncwarp();
+    run_role<kCast, Shape>(params, shared);
   } else {
     forget_rows(params);
   }
+  let_next_kernel_begin();
   Padding(params, shared.region_rows, shared.num_received).fill();
-  if (is_last_block(*params.view.state)) {
+  if (is_last_block(params.view.state->blocks_done)) {
     end_launch(params, shared);
   }
 }
@@ -187,24 +190,27 @@ __global__ void __launch_bounds__(kNodeThreads, 1)
 }  // namespace
 
 cudaError_t load_node_dispatch() {
-  return load_kernels(node_dispatch_kernel<false, kShortMessageSenders>,
-                      node_dispatch_kernel<false, kLongMessageSenders>,
-                      node_dispatch_kernel<true, kShortMessageSenders>,
-                      node_dispatch_kernel<true, kLongMessageSenders>);
+  return load_kernels(node_dispatch_kernel<false, LongMessages>,
+                      node_dispatch_kernel<false, ShortMessages>,
+                      node_dispatch_kernel<false, ManyShortMessages>,
+                      node_dispatch_kernel<true, ShortMessages>,
+                      node_dispatch_kernel<true, ManyShortMessages>);
 }
 
 cudaError_t launch_node_dispatch(const NodeDispatchParams& params, int num_blocks,
-                                 cudaStream_t stream) {
+                                 const Stream& stream) {
   const RowForm& form = params.layout.form;
-  const bool is_short =
-      NodeMessage{form.row_bytes, form.scale_words}.bytes() < kShortMessageBytes;
-  auto plain = is_short ? node_dispatch_kernel<false, kShortMessageSenders>
-                        : node_dispatch_kernel<false, kLongMessageSenders>;
-  auto cast = is_short ? node_dispatch_kernel<true, kShortMessageSenders>
-                       : node_dispatch_kernel<true, kLongMessageSenders>;
-  auto kernel = params.cast == EP4J_CAST_NONE ? plain : cast;
-  kernel<<<num_blocks, kNodeThreads, 0, stream>>>(params);
-  return cudaGetLastError();
+  const bool cast = params.cast != EP4J_CAST_NONE;
+  const bool many = params.nodes.topology().num_nodes() > 2;
+  auto kernel = many ? node_dispatch_kernel<false, ManyShortMessages>
+                     : node_dispatch_kernel<false, ShortMessages>;
+  if (cast) {
+    kernel = many ? node_dispatch_kernel<true, ManyShortMessages>
+                  : node_dispatch_kernel<true, ShortMessages>;
+  } else if (NodeMessage{form.row_bytes, form.scale_words}.bytes() >= kLongMessageBytes) {
+    kernel = node_dispatch_kernel<false, LongMessages>;
+  }
+  return launch_behind(stream, {num_blocks, kNodeThreads}, kernel, params);
 }
 
 }  // namespace ep4j

@@ -3,6 +3,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include "device/stream.hpp"
 #include "layout/internode_state.hpp"
 #include "layout/region_layout.hpp"
 #include "layout/scale_source.hpp"
@@ -34,6 +35,6 @@ struct NodeDispatchParams {
 cudaError_t load_node_dispatch();
 
 cudaError_t launch_node_dispatch(const NodeDispatchParams& params, int num_blocks,
-                                 cudaStream_t stream);
+                                 const Stream& stream);
 
 }  // namespace ep4j

@@ -3,8 +3,9 @@
 //
 // A message is put together before its place at the other end is free. It then waits for the credit
 // of the message that had the place before; a credit is sent by the forwarder of that message, which
-// waits for this rank's messages only, in their order. So the earliest token of this rank that is not
-// forwarded everywhere never waits for good (native/test/model/internode_model.py).
+// waits for this rank's messages only, in their order. A warp takes its tokens in their order, too,
+// so the earliest token of this rank that is not forwarded everywhere never waits for good
+// (native/test/model/internode_model.py).
 #pragma once
 
 #include "device/numeric/fp8_cast.cuh"
@@ -31,10 +32,16 @@ class NodeMessageSender {
         scratch_(scratch),
         message_{params.layout.form.row_bytes, params.layout.form.scale_words} {}
 
-  // Tokens first, first + step, ... All lanes.
-  __device__ void run(int first, int step) {
-    for (int token = first; token < params_.num_tokens && !gave_up_; token += step) {
+  // Worker w of W. Each has one token of its own, the rest goes to whoever is free, and is claimed
+  // while the token before is sent. All lanes.
+  __device__ void run(int worker, int workers) {
+    for (int token = worker; token < params_.num_tokens && !gave_up_;) {
+      uint32_t next = 0;
+      if (lane_index() == 0) {
+        next = atomicAdd(&view_.state->claimed, 1u);
+      }
       send(token);
+      token = workers + static_cast<int>(__shfl_sync(kAllLanes, next, 0));
     }
     if (lane_index() == 0 && stopped_ != 0) {
       atomicOr(&view_.state->stopped, stopped_);
@@ -232,12 +239,11 @@ class NodeMessageSender {
 
   __device__ void count_traffic() const {
     if (sent_ > 0) {
-      const unsigned long long rows = static_cast<unsigned long long>(sent_);
+      const uint64_t rows = static_cast<uint64_t>(sent_);
+      const int64_t row_bytes = message_.row_bytes + 4 * int64_t{message_.scale_words};
       NodeTraffic& traffic = params_.nodes.state->network[lane_index()];
-      atomicAdd(&traffic.rows_sent, rows);
-      atomicAdd(&traffic.bytes_sent,
-                rows * static_cast<unsigned long long>(message_.row_bytes +
-                                                       4 * message_.scale_words));
+      add_word(traffic.rows_sent, rows);
+      add_word(traffic.bytes_sent, rows * static_cast<uint64_t>(row_bytes));
     }
   }
 

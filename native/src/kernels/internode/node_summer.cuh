@@ -38,16 +38,15 @@ class NodeSummer {
   // Once, after the last token.
   __device__ void count_traffic() const {
     if (combined_ > 0) {
-      const unsigned long long parts = static_cast<unsigned long long>(combined_);
+      const uint64_t parts = static_cast<uint64_t>(combined_);
       NodeTraffic& traffic = params_.nodes.state->network[lane_index()];
-      atomicAdd(&traffic.rows_combined, parts);
-      atomicAdd(&traffic.bytes_combined, parts * static_cast<unsigned long long>(params_.row_bytes));
+      add_word(traffic.rows_combined, parts);
+      add_word(traffic.bytes_combined, parts * static_cast<uint64_t>(params_.row_bytes));
     }
   }
 
  private:
-  // Waits for the token's parts from other nodes; lane n then knows where node n's is. False if this
-  // rank gave up.
+  // Waits for the token's parts from other nodes. False if this rank gave up.
   __device__ bool await_parts(int token) {
     const InternodeLayout& layout = params_.nodes.layout;
     const int own = params_.nodes.node();
@@ -84,11 +83,13 @@ class NodeSummer {
                             : nullptr;
     // From the lanes of proxies to the lanes of their nodes.
     const int proxy = topology_.proxy(params_.view.rank, min(lane, topology_.num_nodes() - 1));
-    part_ = reinterpret_cast<const char*>(
+    const char* part = reinterpret_cast<const char*>(
         __shfl_sync(kAllLanes, reinterpret_cast<uint64_t>(place), proxy));
-    part_ = lane < topology_.num_nodes() && lane != own ? part_ : nullptr;
-    parts_ = __ballot_sync(kAllLanes, part_ != nullptr);
-    combined_ += part_ != nullptr ? 1 : 0;
+    part = lane < topology_.num_nodes() && lane != own ? part : nullptr;
+    shared_.parts[warp_index()][lane] = part;
+    parts_ = __ballot_sync(kAllLanes, part != nullptr);
+    combined_ += part != nullptr ? 1 : 0;
+    __syncwarp();
     return true;
   }
 
@@ -177,16 +178,14 @@ class NodeSummer {
   }
 
   __device__ const char* part(int node) const {
-    return reinterpret_cast<const char*>(
-        __shfl_sync(kAllLanes, reinterpret_cast<uint64_t>(part_), node));
+    return shared_.parts[warp_index()][node];
   }
 
   const NodeSumParams& params_;
-  const NodeCombineStorage& shared_;
+  NodeCombineStorage& shared_;
   int32_t& combined_;  // lane n: parts of node n so far; not in a register, which a sum needs
   const Topology& topology_;
-  const char* part_ = nullptr;  // lane n: node n's
-  uint32_t parts_ = 0;          // nodes that have one
+  uint32_t parts_ = 0;  // nodes that have one
 };
 
 }  // namespace ep4j

@@ -1,6 +1,8 @@
 // How the kernels of several nodes use one multiprocessor: warps of each role.
 #pragma once
 
+#include <cstdint>
+
 #include "layout/limits.hpp"
 
 namespace ep4j {
@@ -12,11 +14,22 @@ constexpr int kNodeThreads = kNodeWarps * kWarpLanes;
 // so that a call may have any number of multiprocessors. Shares as measured
 // (docs/design-decisions.md): a put over the loopback is a copy, and for long messages slower than
 // what it waits for; more senders would only fill the cache with messages that wait for their put.
-// Short messages take as long to put together.
-constexpr int64_t kShortMessageBytes = 10'000;
-constexpr int kShortMessageSenders = 6;
-constexpr int kLongMessageSenders = 4;
-constexpr int kForwarderWarps = 6;
+// Short messages, and all that a cast makes, take as long to put together. With several other nodes
+// a token has a message for most of them, so there is more to forward.
+struct LongMessages {
+  static constexpr int kSenders = 4;
+  static constexpr int kForwarders = 6;
+};
+struct ShortMessages {
+  static constexpr int kSenders = 7;
+  static constexpr int kForwarders = 6;
+};
+struct ManyShortMessages {
+  static constexpr int kSenders = 6;
+  static constexpr int kForwarders = 7;
+};
+constexpr int64_t kLongMessageBytes = 10'000;
+constexpr int kLeastForwarders = 6;
 
 // Combine's sending half, where its puts wait in a queue; else every warp reduces, and does its puts.
 constexpr int kReducerWarps = 10;

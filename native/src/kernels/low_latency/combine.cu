@@ -65,12 +65,8 @@ __device__ WaitOutcome await_readers(const LowLatencyView& view, int output, uin
                                      uint64_t call) {
   const int peer = lane_index();
   auto look = [&](uint64_t& seen) { return look_at_reader(view, output, epoch, peer, seen); };
-  auto quick = [&] {
-    uint64_t seen;
-    return look(seen) == Look::kThere;
-  };
-  return quick_await(view.rank, {EP4J_STAGE_READERS, output, epoch, call}, all_ranks(view.rank),
-                     quick, look);
+  const WaitSite site = {EP4J_STAGE_READERS, output, epoch, call};
+  return quick_await(view.rank, site, all_ranks(view.rank), look);
 }
 
 // Block 0, warp 2: tells the peers which call this is.
@@ -366,10 +362,10 @@ cudaError_t load_low_latency_combine() {
 }
 
 cudaError_t launch_low_latency_combine(const LowLatencyCombineParams& params, int num_blocks,
-                                       bool programmatic, cudaStream_t stream) {
+                                       const Stream& stream) {
   auto kernel = params.log_fmt != 0 ? low_latency_combine_kernel<true>
                                     : low_latency_combine_kernel<false>;
-  return launch_behind(kernel, params, num_blocks, kLowLatencyThreads, 0, programmatic, stream);
+  return launch_behind(stream, {num_blocks, kLowLatencyThreads}, kernel, params);
 }
 
 cudaError_t launch_await_empty_output(const LowLatencyOutputParams& params, cudaStream_t stream) {

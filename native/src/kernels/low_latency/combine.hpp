@@ -3,6 +3,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include "device/stream.hpp"
 #include "kernels/low_latency/shapes.hpp"
 #include "layout/low_latency_state.hpp"
 
@@ -42,7 +43,7 @@ cudaError_t load_low_latency_combine();
 // Both halves in one launch, or one of them. All blocks must be co-resident, with those of the
 // other ranks that share the device.
 cudaError_t launch_low_latency_combine(const LowLatencyCombineParams& params, int num_blocks,
-                                       bool programmatic, cudaStream_t stream);
+                                       const Stream& stream);
 
 // An output may be written: every peer has read its last contents. One block.
 cudaError_t launch_await_empty_output(const LowLatencyOutputParams& params, cudaStream_t stream);

@@ -62,12 +62,8 @@ __device__ void open_gate(const LowLatencyDispatchParams& params, DispatchStorag
       const Look inbox = look_at_inbox(view, shared, peer, seen);
       return masked ? Look::kNotYet : inbox;
     };
-    auto quick = [&] {
-      uint64_t seen;
-      return look(seen) == Look::kThere;
-    };
     const WaitSite site = {EP4J_STAGE_INBOX, params.region, shared.epoch, shared.epoch};
-    outcome = quick_await(view.rank, site, all_ranks(view.rank), quick, look);
+    outcome = quick_await(view.rank, site, all_ranks(view.rank), look);
   }
   if (peer == 0) {
     shared.open = outcome.arrived;
@@ -350,9 +346,10 @@ cudaError_t prepare_low_latency_dispatch(int shared_bytes, bool bulk) {
 }
 
 cudaError_t launch_low_latency_dispatch(const LowLatencyDispatchParams& params, bool bulk,
-                                        int num_blocks, bool programmatic, cudaStream_t stream) {
-  return launch_behind(kernel_for(bulk), params, num_blocks, kLowLatencyThreads,
-                       params.shape.shared_bytes, programmatic, stream);
+                                        int num_blocks, const Stream& stream) {
+  const Grid grid = {num_blocks, kLowLatencyThreads,
+                     static_cast<size_t>(params.shape.shared_bytes)};
+  return launch_behind(stream, grid, kernel_for(bulk), params);
 }
 
 }  // namespace ep4j

@@ -4,6 +4,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include "device/stream.hpp"
 #include "kernels/low_latency/shapes.hpp"
 #include "layout/low_latency_state.hpp"
 
@@ -34,6 +35,6 @@ cudaError_t prepare_low_latency_dispatch(int shared_bytes, bool bulk);
 // Both halves in one launch, or one of them. All blocks must be co-resident, with those of the
 // other ranks that share the device.
 cudaError_t launch_low_latency_dispatch(const LowLatencyDispatchParams& params, bool bulk,
-                                        int num_blocks, bool programmatic, cudaStream_t stream);
+                                        int num_blocks, const Stream& stream);
 
 }  // namespace ep4j

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "device/sync/call_agreement.cuh"
+#include "device/sync/counter.cuh"
 #include "device/sync/grid_decision.cuh"
 #include "device/sync/grid_end.cuh"
 #include "device/sync/quick_wait.cuh"
@@ -21,11 +22,6 @@ struct DispatchStorage {
   uint64_t barriers[kLowLatencyWarps];
   NetworkMessages<transport::kHasRemotePeers> network;
 };
-
-// Adds without waiting for the sum.
-__device__ inline void add_word(uint64_t& word, uint64_t more) {
-  atomicAdd(reinterpret_cast<unsigned long long*>(&word), static_cast<unsigned long long>(more));
-}
 
 // What a source says about its rows.
 __device__ inline const LandedMessage* landed_from(const LowLatencyView& view, int inbox,

@@ -17,7 +17,9 @@
 #include "kernels/normal/combine_exchange.hpp"
 
 #include "device/load_kernels.cuh"
+#include "device/programmatic.cuh"
 #include "device/sync/call_agreement.cuh"
+#include "device/sync/quick_wait.cuh"
 #include "kernels/normal/readers.cuh"
 
 namespace ep4j {
@@ -25,6 +27,7 @@ namespace {
 
 __global__ void __launch_bounds__(kWarpLanes)
     await_readers_kernel(const __grid_constant__ ReadersParams params) {
+  await_last_kernel();
   const RankView& view = params.view;
   const int peer = lane_index();
   const uint64_t epoch = view.state->output_epochs[params.output];
@@ -41,18 +44,25 @@ __global__ void __launch_bounds__(kWarpLanes)
     }
     __syncwarp();
   }
-  PeerWait(view).await(
-      {EP4J_STAGE_READERS, params.output, epoch, call}, all_ranks(view), [&](uint64_t& seen) {
-        uint64_t called = 0;
-        if (in_combine && look_at_call(view, call, words, peer, called) == Look::kMismatch) {
-          return Look::kMismatch;
-        }
-        return look_at_reader(view, params.outputs, peer, seen);
-      });
+  auto is_read = [&] {
+    uint64_t seen;
+    return look_at_reader(view, params.outputs, peer, seen) == Look::kThere;
+  };
+  auto look = [&](uint64_t& seen) {
+    uint64_t called = 0;
+    if (in_combine && look_at_call(view, call, words, peer, called) == Look::kMismatch) {
+      return Look::kMismatch;
+    }
+    return look_at_reader(view, params.outputs, peer, seen);
+  };
+  const WaitSite site = {EP4J_STAGE_READERS, params.output, epoch, call};
+  quick_await(view, site, all_ranks(view), is_read, look);
 }
 
 __global__ void __launch_bounds__(kWarpLanes)
     combine_publish_kernel(const __grid_constant__ PublishParams params) {
+  await_last_kernel();
+  let_next_kernel_begin();
   const RankView& view = params.view;
   const int peer = lane_index();
   const uint64_t epoch = view.state->epoch + 1;
@@ -71,8 +81,10 @@ __global__ void __launch_bounds__(kWarpLanes)
     ready.record()->weights_offset = params.message.weights_offset;
     ready.record()->returns =
         params.returning == nullptr ? 0 : params.returning[peer / view.ranks_per_node];
-    publish_call(view, epoch, words, peer);
-    ready.publish(epoch);
+    const auto call = announcement(view, epoch, words, peer);
+    ptx::fence_system();
+    call.publish_behind_fence(epoch);
+    ready.publish_behind_fence(epoch);
   }
   __syncwarp();
   if (peer == 0) {
@@ -94,6 +106,7 @@ __device__ int find_output(const RankView& view, uint64_t epoch, int peer) {
 
 __global__ void __launch_bounds__(kWarpLanes)
     await_outputs_kernel(const __grid_constant__ OutputsParams params) {
+  await_last_kernel();
   const RankView& view = params.view;
   const int peer = lane_index();
   LocalState& state = *view.state;
@@ -104,15 +117,27 @@ __global__ void __launch_bounds__(kWarpLanes)
   CallWords words = params.words;
   words.handle = *params.handle_id;
   int found = -1;
-  WaitSite site = {EP4J_STAGE_OUTPUT, params.output, epoch, epoch};
-  WaitOutcome outcome = PeerWait(view).await(site, all_ranks(view), [&](uint64_t& seen) {
+  // Ranks that open and close alike use the same output.
+  const ReadyMessage* likely = view.own<ReadyMessage>(view.control.ready(params.output, peer));
+  auto quick = [&] {
+    const Look ready = look_for_message(view, epoch, words, peer, likely);
+    if (ready != Look::kThere && ready != Look::kOvertaken) {  // it may send ahead
+      return false;
+    }
+    found = params.output;
+    return true;
+  };
+  auto look = [&](uint64_t& seen) {
     Look call = look_at_call(view, epoch, words, peer, seen);
     if (call == Look::kMismatch || call == Look::kNotYet) {
       return call;
     }
     found = find_output(view, epoch, peer);
     return found >= 0 ? Look::kThere : Look::kNotYet;
-  });
+  };
+  const WaitSite site = {EP4J_STAGE_OUTPUT, params.output, epoch, epoch};
+  const WaitOutcome outcome = quick_await(view, site, all_ranks(view), quick, look);
+  let_next_kernel_begin();
   if (peer < view.num_ranks) {
     PeerOutput output = {};
     if (!outcome.gave_up && (outcome.arrived >> peer & 1) != 0) {
@@ -142,19 +167,16 @@ cudaError_t load_combine_exchange() {
   return load_kernels(await_readers_kernel, combine_publish_kernel, await_outputs_kernel);
 }
 
-cudaError_t launch_await_readers(const ReadersParams& params, cudaStream_t stream) {
-  await_readers_kernel<<<1, kWarpLanes, 0, stream>>>(params);
-  return cudaGetLastError();
+cudaError_t launch_await_readers(const ReadersParams& params, const Stream& stream) {
+  return launch_behind(stream, {1, kWarpLanes}, await_readers_kernel, params);
 }
 
-cudaError_t launch_combine_publish(const PublishParams& params, cudaStream_t stream) {
-  combine_publish_kernel<<<1, kWarpLanes, 0, stream>>>(params);
-  return cudaGetLastError();
+cudaError_t launch_combine_publish(const PublishParams& params, const Stream& stream) {
+  return launch_behind(stream, {1, kWarpLanes}, combine_publish_kernel, params);
 }
 
-cudaError_t launch_await_outputs(const OutputsParams& params, cudaStream_t stream) {
-  await_outputs_kernel<<<1, kWarpLanes, 0, stream>>>(params);
-  return cudaGetLastError();
+cudaError_t launch_await_outputs(const OutputsParams& params, const Stream& stream) {
+  return launch_behind(stream, {1, kWarpLanes}, await_outputs_kernel, params);
 }
 
 }  // namespace ep4j

@@ -3,6 +3,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include "device/stream.hpp"
 #include "layout/rank_view.hpp"
 
 namespace ep4j {
@@ -36,12 +37,12 @@ struct OutputsParams {
 cudaError_t load_combine_exchange();
 
 // An output may be written again: every peer has read its last contents.
-cudaError_t launch_await_readers(const ReadersParams& params, cudaStream_t stream);
+cudaError_t launch_await_readers(const ReadersParams& params, const Stream& stream);
 
 // The sending half of a combine.
-cudaError_t launch_combine_publish(const PublishParams& params, cudaStream_t stream);
+cudaError_t launch_combine_publish(const PublishParams& params, const Stream& stream);
 
 // What the summing kernel has to know.
-cudaError_t launch_await_outputs(const OutputsParams& params, cudaStream_t stream);
+cudaError_t launch_await_outputs(const OutputsParams& params, const Stream& stream);
 
 }  // namespace ep4j

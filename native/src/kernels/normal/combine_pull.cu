@@ -10,6 +10,7 @@
 // in registers: read is published after the whole grid is done.
 #include "kernels/normal/combine_pull.hpp"
 
+#include "device/programmatic.cuh"
 #include "device/sync/grid_end.cuh"
 #include "kernels/normal/row_pullers.cuh"
 
@@ -29,6 +30,7 @@ __global__ void __launch_bounds__(kMaxPullThreads, 1)
   extern __shared__ __align__(128) char slots[];
   __shared__ SharedStorage shared;
   LocalState& state = *params.view.state;
+  await_last_kernel();
   for (int rank = threadIdx.x; rank < params.view.num_ranks; rank += blockDim.x) {
     shared.outputs[rank] = state.pull.outputs[rank];
   }
@@ -47,7 +49,7 @@ __global__ void __launch_bounds__(kMaxPullThreads, 1)
     BulkRowPuller<kVectors, kWeighted>(params, shared.outputs, slots, barriers).run();
 #endif
   }
-  if (is_last_block(state)) {
+  if (is_last_block(state.blocks_done)) {
     const int rank = static_cast<int>(threadIdx.x);
     if (rank < params.view.num_ranks && shared.outputs[rank].read != nullptr) {
       ptx::store_release_system(shared.outputs[rank].read, state.pull.epoch);
@@ -87,11 +89,11 @@ cudaError_t prepare_combine_pull(int shared_limit, bool bulk) {
 }
 
 cudaError_t launch_combine_pull(const PullParams& params, bool bulk, int num_blocks,
-                                cudaStream_t stream) {
+                                const Stream& stream) {
   Kernel kernel = kernel_for(bulk, params.shape.vectors, params.weighted != 0);
-  kernel<<<num_blocks, params.shape.warps * kWarpLanes, params.shape.shared_bytes, stream>>>(
-      params);
-  return cudaGetLastError();
+  const Grid grid = {num_blocks, params.shape.warps * kWarpLanes,
+                     static_cast<size_t>(params.shape.shared_bytes)};
+  return launch_behind(stream, grid, kernel, params);
 }
 
 }  // namespace ep4j

@@ -3,6 +3,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include "device/stream.hpp"
 #include "kernels/normal/shapes.hpp"
 #include "layout/handle_layout.hpp"
 #include "layout/rank_view.hpp"
@@ -29,6 +30,6 @@ struct PullParams {
 cudaError_t prepare_combine_pull(int shared_limit, bool bulk);
 
 cudaError_t launch_combine_pull(const PullParams& params, bool bulk, int num_blocks,
-                                cudaStream_t stream);
+                                const Stream& stream);
 
 }  // namespace ep4j

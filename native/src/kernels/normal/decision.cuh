@@ -92,26 +92,39 @@ __device__ inline void record_sources(const NegotiateParams& params, const Negot
   }
 }
 
-// All threads.
-__device__ inline void decide(const NegotiateParams& params, Negotiation& shared,
-                              const ExpertTable& table) {
-  const RankView& view = params.view;
-  for (int expert = threadIdx.x; expert < view.local_experts; expert += kNegotiateThreads) {
+// Choices of each expert here, by the threads from first on.
+__device__ inline void count_choices(const RankView& view, const Negotiation& shared,
+                                     const ExpertTable& table, int first) {
+  for (int expert = static_cast<int>(threadIdx.x) - first; expert < view.local_experts;
+       expert += kNegotiateThreads - first) {
     int32_t choices = 0;
     for (int source = 0; source < view.num_ranks; source++) {
       choices += choices_of(view, shared, source, expert);
     }
     table.real[expert] = choices;
   }
-  __syncthreads();
-  if (warp_index() == 0) {
-    if (params.layout.form.rank_major()) {
+}
+
+// All threads.
+__device__ inline void decide(const NegotiateParams& params, Negotiation& shared,
+                              const ExpertTable& table) {
+  const RankView& view = params.view;
+  if (params.layout.form.rank_major()) {
+    if (warp_index() == 0) {
       place_sources(view, shared);
+      __syncwarp();
+      judge(params, shared);
     } else {
-      place_groups(params, shared, table);
+      count_choices(view, shared, table, kWarpLanes);
     }
-    __syncwarp();
-    judge(params, shared);
+  } else {
+    count_choices(view, shared, table, 0);
+    __syncthreads();
+    if (warp_index() == 0) {
+      place_groups(params, shared, table);
+      __syncwarp();
+      judge(params, shared);
+    }
   }
   __syncthreads();
   if (shared.verdict == EP4J_SENT) {

@@ -18,7 +18,8 @@
 #include "kernels/normal/dispatch_receive.hpp"
 
 #include "device/load_kernels.cuh"
-#include "device/sync/peer_wait.cuh"
+#include "device/programmatic.cuh"
+#include "device/sync/quick_wait.cuh"
 #include "kernels/normal/shapes.hpp"
 
 namespace ep4j {
@@ -33,7 +34,7 @@ __device__ uint32_t await_rows(const ReceiveParams& params) {
   const int source = lane_index();
   RegionRecord& region = view.state->regions[params.region];
   const RegionRecord record = region;
-  PeerWait wait(view);
+  const int32_t rows = source < view.num_ranks ? params.handle.received_rows[source] : 0;
   bool whole = false;
   auto look = [&](uint64_t& seen) {
     uint64_t word = ptx::load_acquire_system(
@@ -45,7 +46,7 @@ __device__ uint32_t await_rows(const ReceiveParams& params) {
   };
   const uint32_t writers = ranks_of_node(view);
   WaitSite site = {EP4J_STAGE_ARRIVAL, params.region, record.epoch, record.epoch};
-  WaitOutcome outcome = wait.await(site, record.granted & writers, look);
+  WaitOutcome outcome = quick_await(view, site, record.granted & writers, look);
   if (outcome.gave_up) {
     return 0;
   }
@@ -66,7 +67,7 @@ __device__ uint32_t await_rows(const ReceiveParams& params) {
     return 0;
   }
   if (arrived && whole) {
-    view.state->traffic[source].rows_received += params.handle.received_rows[source];
+    add_word(view.state->traffic[source].rows_received, static_cast<uint64_t>(rows));
   }
   return all_ranks(view) & ~__ballot_sync(kAllLanes, arrived && whole);
 }
@@ -129,6 +130,7 @@ class LostRows {
 __global__ void __launch_bounds__(kThreads)
     dispatch_receive_kernel(const __grid_constant__ ReceiveParams params) {
   __shared__ uint32_t lost;
+  await_last_kernel();
   if (warp_index() == 0) {
     uint32_t sources = 0;
     if (!has_failed(params.view, params.view.state->regions[params.region].epoch)) {
@@ -138,7 +140,7 @@ __global__ void __launch_bounds__(kThreads)
       lost = sources;
     }
   }
-  __syncthreads();
+  let_next_kernel_begin();
   for_each_lane(lost, [&](int source) { LostRows(params).clear(source); });
 }
 
@@ -146,9 +148,8 @@ __global__ void __launch_bounds__(kThreads)
 
 cudaError_t load_dispatch_receive() { return load_kernels(dispatch_receive_kernel); }
 
-cudaError_t launch_dispatch_receive(const ReceiveParams& params, cudaStream_t stream) {
-  dispatch_receive_kernel<<<1, kThreads, 0, stream>>>(params);
-  return cudaGetLastError();
+cudaError_t launch_dispatch_receive(const ReceiveParams& params, const Stream& stream) {
+  return launch_behind(stream, {1, kThreads}, dispatch_receive_kernel, params);
 }
 
 }  // namespace ep4j

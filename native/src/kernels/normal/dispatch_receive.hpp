@@ -3,6 +3,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include "device/stream.hpp"
 #include "layout/handle_layout.hpp"
 #include "layout/rank_view.hpp"
 #include "layout/region_layout.hpp"
@@ -20,6 +21,6 @@ struct ReceiveParams {
 // Loads the kernel, so that no launch does.
 cudaError_t load_dispatch_receive();
 
-cudaError_t launch_dispatch_receive(const ReceiveParams& params, cudaStream_t stream);
+cudaError_t launch_dispatch_receive(const ReceiveParams& params, const Stream& stream);
 
 }  // namespace ep4j

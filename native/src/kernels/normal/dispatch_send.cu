@@ -15,6 +15,7 @@
 // visible to those lanes; is_last_block carries that to the publisher.
 #include "kernels/normal/dispatch_send.hpp"
 
+#include "device/programmatic.cuh"
 #include "device/routing/padding.cuh"
 #include "device/sync/grid_end.cuh"
 #include "kernels/normal/row_senders.cuh"
@@ -67,6 +68,7 @@ __device__ void publish_arrivals(const SendParams& params, const SharedStorage& 
   __syncthreads();
   if (rank == 0) {
     state.stopped = 0;
+    state.claimed = 0;
   }
 }
 
@@ -88,6 +90,8 @@ __global__ void __launch_bounds__(kMaxSendThreads, 1)
     dispatch_send_kernel(const __grid_constant__ SendParams params) {
   extern __shared__ __align__(128) char stages[];
   __shared__ SharedStorage shared;
+  await_last_kernel();
+  let_next_kernel_begin();
   load_plan(params, shared);
   if (shared.verdict == EP4J_ABORTED) {
     return;  // peers know: this rank's failure was published
@@ -98,7 +102,7 @@ __global__ void __launch_bounds__(kMaxSendThreads, 1)
     forget_rows(params);
   }
   Padding(params, shared.region_rows, shared.num_received).fill();
-  if (is_last_block(*params.view.state)) {
+  if (is_last_block(params.view.state->blocks_done)) {
     publish_arrivals(params, shared);
   }
 }
@@ -124,11 +128,11 @@ cudaError_t prepare_dispatch_send(int shared_limit, bool bulk) {
 }
 
 cudaError_t launch_dispatch_send(const SendParams& params, bool bulk, int num_blocks,
-                                 cudaStream_t stream) {
+                                 const Stream& stream) {
   auto kernel = bulk ? kernel_for<true>(params.cast) : kernel_for<false>(params.cast);
-  kernel<<<num_blocks, params.shape.warps * kWarpLanes, params.shape.shared_bytes, stream>>>(
-      params);
-  return cudaGetLastError();
+  const Grid grid = {num_blocks, params.shape.warps * kWarpLanes,
+                     static_cast<size_t>(params.shape.shared_bytes)};
+  return launch_behind(stream, grid, kernel, params);
 }
 
 }  // namespace ep4j

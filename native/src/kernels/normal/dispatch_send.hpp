@@ -3,6 +3,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include "device/stream.hpp"
 #include "kernels/normal/shapes.hpp"
 #include "layout/handle_layout.hpp"
 #include "layout/rank_view.hpp"
@@ -35,6 +36,6 @@ struct SendParams {
 cudaError_t prepare_dispatch_send(int shared_limit, bool bulk);
 
 cudaError_t launch_dispatch_send(const SendParams& params, bool bulk, int num_blocks,
-                                 cudaStream_t stream);
+                                 const Stream& stream);
 
 }  // namespace ep4j

@@ -3,6 +3,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include "device/stream.hpp"
 #include "layout/handle_layout.hpp"
 #include "layout/rank_view.hpp"
 #include "layout/region_layout.hpp"
@@ -35,6 +36,6 @@ cudaError_t load_negotiate();
 // Negotiating blocks that fit on one multiprocessor: the largest of the kernels that wait.
 cudaError_t count_negotiating_blocks(int local_experts, int* blocks);
 
-cudaError_t launch_negotiate(const NegotiateParams& params, cudaStream_t stream);
+cudaError_t launch_negotiate(const NegotiateParams& params, const Stream& stream);
 
 }  // namespace ep4j

@@ -12,17 +12,30 @@ constexpr int kNegotiateWarps = kNegotiateThreads / kWarpLanes;
 struct Negotiation {
   uint64_t epoch;
   uint64_t ordinal;
+  int32_t received;  // cached: rows, padding included
+  uint64_t late;  // regions of this call that a masked source may still write to
   CallWords words;
   int32_t gave_up;
-  int32_t verdict;    // what this rank says to its sources; after conclude, the call's
+  int32_t verdict;    // what this rank says to its sources
+  int32_t outcome;    // ep4j_verdict of the call, by what all destinations have said
   uint32_t sources;   // whose counts came; cached: that are not masked
   uint32_t answered;  // destinations that granted or denied
-  int64_t needed;
+  int64_t needed;       // rows that come, padding included; on overflow, that would
   int64_t region_rows;  // of the layout of this rank's region
-  int32_t denier;           // rank that denied, after conclude
+  int32_t denier;           // rank that denied
   int32_t refuser;          // source whose routing is refused
   int32_t rows[kMaxRanks];  // rank-major: of each source
   int32_t base[kMaxRanks];  // rank-major: first row of each source
+};
+
+// What a destination has said, as its lane of warp 0 knows it.
+struct Answer {
+  int32_t verdict;
+  int32_t region;
+  int64_t region_offset;
+  int64_t capacity_rows;
+  int32_t base;
+  int32_t sent_rows;  // that go there
 };
 
 // In dynamic shared memory, per local expert.

@@ -5,11 +5,12 @@
 
 #include "device/ptx/bulk.cuh"
 #include "device/numeric/fp8_cast.cuh"
+#include "device/routing/claims.cuh"
 #include "kernels/normal/row_route.cuh"
 
 namespace ep4j {
 
-// A warp's share of the tokens, and what both senders do alike.
+// What both senders do alike.
 template <bool kCast>
 class RowSenderBase {
  protected:
@@ -18,9 +19,13 @@ class RowSenderBase {
         destinations(destinations),
         router(params, destinations, sent),
         metadata(params, destinations),
-        first_token(static_cast<int>(blockIdx.x) * params.shape.warps + warp_index()),
-        token_step(static_cast<int>(gridDim.x) * params.shape.warps),
         chunks(static_cast<int>(ceil_div(params.source_row_bytes, params.shape.chunk_bytes))) {}
+
+  __device__ Claims claim_tokens(int lead) const {
+    const int warps = params.shape.warps;
+    return {params.view.state->claimed, static_cast<int>(blockIdx.x) * warps + warp_index(),
+            static_cast<int>(gridDim.x) * warps, lead};
+  }
 
   __device__ int chunk_bytes(int chunk) const {
     return min(params.shape.chunk_bytes,
@@ -55,8 +60,6 @@ class RowSenderBase {
   const Destination* destinations;
   RowRouter router;
   RowMetadata metadata;
-  const int first_token;
-  const int token_step;
   const int chunks;
 };
 
@@ -75,7 +78,9 @@ class BulkRowSender : RowSenderBase<kCast> {
  public:
   __device__ BulkRowSender(const SendParams& params, const Destination* destinations, bool sent,
                            char* shared, uint64_t* barriers)
-      : Base(params, destinations, sent), barriers_(barriers + warp_index() * kMaxStages) {
+      : Base(params, destinations, sent),
+        ahead_(kCast ? params.shape.stages : params.shape.stages - 1),
+        barriers_(barriers + warp_index() * kMaxStages) {
     const SendShape& shape = params.shape;
     stages_ = shared + warp_index() * (shape.stages * shape.stage_bytes + shape.cast_bytes);
     codes_ = stages_ + shape.stages * shape.stage_bytes;
@@ -88,35 +93,35 @@ class BulkRowSender : RowSenderBase<kCast> {
       ptx::fence_proxy_shared();
     }
     __syncwarp();
-    int tokens = params.num_tokens - this->first_token;
-    items_ = tokens <= 0 ? 0 : static_cast<int>(ceil_div(tokens, this->token_step)) * this->chunks;
   }
 
   // Moves every row of this warp; afterwards the stores are complete.
   __device__ void run() {
-    const int ahead = kCast ? params.shape.stages : params.shape.stages - 1;
-    for (int item = 0; item < min(ahead, items_); item++) {
-      load(item);
+    // Items are loaded ahead of their token by so many tokens at most; one more is claimed.
+    const int lead = (this->chunks - 1 + ahead_) / this->chunks + 1;
+    Claims claims = this->claim_tokens(lead);
+    for (int item = 0; item < ahead_; item++) {
+      load(item, claims);
     }
-    RouteInput input = this->router.load(this->first_token);
-    RowTarget target = {-1, 0};
-    for (int item = 0; item < items_; item++) {
-      const int chunk = item % this->chunks;
-      const int token = this->first_token + item / this->chunks * this->token_step;
-      if (chunk == 0) {
-        target = this->router.route(token, input);
-        this->metadata.write(token, target, input);
-        this->metadata.write_scales(this->router, token, target, input);
-        input = this->router.load(token + this->token_step);
-      }
-      ptx::bulk_wait_sources_read();
-      __syncwarp();
-      if (!kCast && item + ahead < items_) {
-        load(item + ahead);
-      }
-      move(item, chunk, target);
-      if (kCast && item + ahead < items_) {
-        load(item + ahead);
+    RouteInput input = this->router.load(claims.item(0));
+    int item = 0;
+    for (int number = 0; claims.item(number) < params.num_tokens; number++) {
+      const int token = claims.item(number);
+      claims.claim(number + lead);
+      const RowTarget target = this->router.route(token, input);
+      this->metadata.write(token, target, input);
+      this->metadata.write_scales(this->router, token, target, input);
+      input = this->router.load(claims.item(number + 1));
+      for (int chunk = 0; chunk < this->chunks; chunk++, item++) {
+        ptx::bulk_wait_sources_read();
+        __syncwarp();
+        if (!kCast) {
+          load(item + ahead_, claims);
+        }
+        move(item, chunk, target);
+        if (kCast) {
+          load(item + ahead_, claims);
+        }
       }
     }
     this->router.finish();
@@ -128,12 +133,13 @@ class BulkRowSender : RowSenderBase<kCast> {
     return stages_ + item % params.shape.stages * params.shape.stage_bytes;
   }
 
-  __device__ void load(int item) {
-    if (lane_index() != 0) {
+  // If there is such an item. All lanes.
+  __device__ void load(int item, const Claims& claims) {
+    const int chunk = item % this->chunks;
+    const int64_t token = claims.item(item / this->chunks);
+    if (lane_index() != 0 || token >= params.num_tokens) {
       return;
     }
-    const int chunk = item % this->chunks;
-    const int64_t token = this->first_token + int64_t{item / this->chunks} * this->token_step;
     uint64_t* barrier = &barriers_[item % params.shape.stages];
     ptx::barrier_expect(barrier, this->chunk_bytes(chunk));
     ptx::bulk_load(stage(item),
@@ -165,11 +171,11 @@ class BulkRowSender : RowSenderBase<kCast> {
     __syncwarp();
   }
 
+  const int ahead_;  // items that are loaded ahead
   uint64_t* barriers_;
   char* stages_;
   char* codes_;
   uint32_t* scratch_;
-  int items_;
 };
 #endif
 
@@ -186,12 +192,16 @@ class PlainRowSender : RowSenderBase<kCast> {
         scratch_(reinterpret_cast<uint32_t*>(shared + warp_index() * params.shape.cast_bytes)) {}
 
   __device__ void run() {
-    RouteInput input = this->router.load(this->first_token);
-    for (int token = this->first_token; token < params.num_tokens; token += this->token_step) {
+    constexpr int kLead = 2;  // tokens claimed ahead
+    Claims claims = this->claim_tokens(kLead);
+    RouteInput input = this->router.load(claims.item(0));
+    for (int number = 0; claims.item(number) < params.num_tokens; number++) {
+      const int token = claims.item(number);
+      claims.claim(number + kLead);
       RowTarget target = this->router.route(token, input);
       this->metadata.write(token, target, input);
       this->metadata.write_scales(this->router, token, target, input);
-      input = this->router.load(token + this->token_step);
+      input = this->router.load(claims.item(number + 1));
       uint32_t lanes = __ballot_sync(kAllLanes, target.row >= 0);
       for (int chunk = 0; lanes != 0 && chunk < this->chunks; chunk++) {
         move(token, chunk, target, lanes);

@@ -16,15 +16,16 @@
 // one by a thread would touch K lines of the cache per load: ballots tell each lane about the
 // choices of its own token.
 //
-// The rules of a routing are checked token by token: chunk c by checking block c modulo their
-// number, which each leave the first bad choice they found. They have nothing else to do, because
-// the call waits for the slowest block. A routing with a bad choice is refused before anybody looks
-// at its ordinals. For a layout call, which nothing follows, the block that ends last tells the host.
+// The rules of a routing are checked by blocks of their own, which each leave the first bad choice
+// they found; the call waits for the slowest block. A routing with a bad choice is refused before
+// anybody looks at its ordinals. For a layout call, which nothing follows, the block that ends last
+// tells the host.
 #include "kernels/plan/routing_plan.hpp"
 
 #include <algorithm>
 
 #include "device/load_kernels.cuh"
+#include "device/programmatic.cuh"
 #include "device/ptx/memory.cuh"
 #include "device/routing/first_refusal.cuh"
 #include "device/sync/grid_end.cuh"
@@ -36,6 +37,7 @@ namespace {
 constexpr int kPlanThreads = 1024;
 constexpr int kPlanWarps = kPlanThreads / kWarpLanes;
 constexpr int kExpertsPerBlock = 8;
+constexpr int kCheckBatch = 4;  // choices of a lane on their way at a time, for the rules
 constexpr int kChunks = 2;  // of kPlanThreads tokens, whose choices are loaded at once
 
 struct SharedStorage {
@@ -78,39 +80,52 @@ class OrdinalScan {
 };
 static_assert(kPlanWarps == kWarpLanes, "one lane reads one warp's hits");
 
-// The first rule that a token's choices break, as a BadChoice word.
+// The rule that this lane's choice breaks, if any. Lanes hold the choices of whole tokens, K each,
+// in order; those without one hold -1. All lanes of a warp.
 template <class Index>
-__device__ uint64_t find_bad_choice(const PlanParams& params, int token) {
-  const int64_t first = int64_t{token} * params.num_topk;
-  const Index* choices = static_cast<const Index*>(params.topk_idx) + first;
+__device__ int32_t broken_rule(const PlanParams& params, Index chosen) {
+  const int num_topk = params.num_topk;
   const Index num_experts = params.num_ranks * params.local_experts;
-  for (int k = 0; k < params.num_topk; k++) {
-    const Index expert = choices[k];
-    if (expert < -1 || expert >= num_experts) {
-      return BadChoice::word(first + k, EP4J_ROUTING_OUT_OF_RANGE);
-    }
-    for (int earlier = 0; expert >= 0 && earlier < k; earlier++) {
-      if (choices[earlier] == expert) {
-        return BadChoice::word(first + k, EP4J_ROUTING_TWICE);
-      }
-    }
+  const bool in_range = chosen >= -1 && chosen < num_experts;
+  const int32_t expert = in_range ? static_cast<int32_t>(chosen) : -1;
+  const int place = lane_index() % num_topk;  // among the token's choices
+  bool twice = false;
+  for (int back = 1; back < num_topk; back++) {
+    const int32_t earlier = __shfl_up_sync(kAllLanes, expert, back);
+    twice = twice || (back <= place && expert >= 0 && earlier == expert);
   }
-  return BadChoice::kNone;
+  return !in_range ? EP4J_ROUTING_OUT_OF_RANGE : (twice ? EP4J_ROUTING_TWICE : EP4J_ROUTING_GOOD);
 }
 
-// Checks one checker's share of the tokens. All threads of the block.
+// Checks one checker's share of the tokens: a lane per choice, whole tokens in a warp. All threads
+// of the block.
 template <class Index>
 __device__ void check_choices(const PlanParams& params, SharedStorage& shared, int checker) {
   const int thread = static_cast<int>(threadIdx.x);
+  const int lane = lane_index();
   if (thread == 0) {
     shared.first_bad = BadChoice::kNone;
   }
   __syncthreads();
-  for (int token = checker * kPlanThreads + thread; token < params.num_tokens;
-       token += params.checkers * kPlanThreads) {
-    uint64_t bad = find_bad_choice<Index>(params, token);
-    if (bad != BadChoice::kNone) {
-      atomicMin(&shared.first_bad, static_cast<unsigned long long>(bad));
+  const Index* choices = static_cast<const Index*>(params.topk_idx);
+  const int per_warp = kWarpLanes / params.num_topk * params.num_topk;
+  const int64_t total = int64_t{params.num_tokens} * params.num_topk;
+  const int64_t step = int64_t{params.checkers} * kPlanWarps * per_warp;
+  const int64_t begin = (int64_t{checker} * kPlanWarps + warp_index()) * per_warp;
+  for (int64_t first = begin; first < total; first += kCheckBatch * step) {
+    Index chosen[kCheckBatch];
+#pragma unroll
+    for (int i = 0; i < kCheckBatch; i++) {
+      const int64_t place = first + i * step + lane;
+      chosen[i] = lane < per_warp && place < total ? choices[place] : Index{-1};
+    }
+#pragma unroll
+    for (int i = 0; i < kCheckBatch; i++) {
+      const int32_t rule = broken_rule(params, chosen[i]);
+      if (rule != EP4J_ROUTING_GOOD) {
+        atomicMin(&shared.first_bad, static_cast<unsigned long long>(
+                                         BadChoice::word(first + i * step + lane, rule)));
+      }
     }
   }
   __syncthreads();
@@ -258,7 +273,7 @@ __device__ void count_tokens(const PlanParams& params, SharedStorage& shared) {
 
 // Tells the host what all blocks found. All threads of the grid.
 __device__ void report_refusal(const PlanParams& params) {
-  if (params.report == nullptr || !is_last_block(*params.state) || warp_index() != 0) {
+  if (params.report == nullptr || !is_last_block(params.state->blocks_done) || warp_index() != 0) {
     return;
   }
   Refusal refusal =
@@ -273,6 +288,8 @@ template <class Index>
 __global__ void __launch_bounds__(kPlanThreads)
     rank_plan_kernel(const __grid_constant__ PlanParams params) {
   __shared__ SharedStorage shared;
+  await_last_kernel();
+  let_next_kernel_begin();
   const int block = static_cast<int>(blockIdx.x);
   const int first_checker = static_cast<int>(gridDim.x) - params.checkers;
   if (block < params.num_ranks) {
@@ -307,6 +324,8 @@ template <class Index>
 __global__ void __launch_bounds__(kPlanThreads)
     expert_plan_kernel(const __grid_constant__ PlanParams params) {
   __shared__ SharedStorage shared;
+  await_last_kernel();
+  let_next_kernel_begin();
   const int expert = static_cast<int>(blockIdx.x);
   const int first_checker = static_cast<int>(gridDim.x) - params.checkers;
   keep_choices<Index>(params);
@@ -326,10 +345,12 @@ __global__ void __launch_bounds__(kPlanThreads)
   }
 }
 
-// With as many blocks for the rules as there are chunks, which is as fast as it gets.
+// With as many blocks for the rules as have something to load at once.
 PlanParams with_checkers(PlanParams params) {
-  const int chunks = static_cast<int>(ceil_div(params.num_tokens, kPlanThreads));
-  params.checkers = params.refusals == nullptr ? 0 : std::clamp(chunks, 1, kMaxRanks);
+  const int tokens_at_once =
+      kCheckBatch * kPlanWarps * std::max(1, kWarpLanes / std::max(1, params.num_topk));
+  const int checkers = static_cast<int>(ceil_div(params.num_tokens, tokens_at_once));
+  params.checkers = params.refusals == nullptr ? 0 : std::clamp(checkers, 1, kMaxRanks);
   return params;
 }
 
@@ -345,21 +366,19 @@ cudaError_t load_routing_plan() {
                       expert_plan_kernel<int64_t>, expert_plan_kernel<int32_t>);
 }
 
-cudaError_t launch_rank_plan(const PlanParams& params, cudaStream_t stream) {
+cudaError_t launch_rank_plan(const PlanParams& params, const Stream& stream) {
   const PlanParams plan = with_checkers(params);
   const int node_blocks = plan.tokens_per_node != nullptr ? 1 : 0;
   const int blocks = plan.num_ranks + expert_blocks(plan) + node_blocks + plan.checkers;
   auto kernel = plan.index_bytes == 8 ? rank_plan_kernel<int64_t> : rank_plan_kernel<int32_t>;
-  kernel<<<blocks, kPlanThreads, 0, stream>>>(plan);
-  return cudaGetLastError();
+  return launch_behind(stream, {blocks, kPlanThreads}, kernel, plan);
 }
 
-cudaError_t launch_expert_plan(const PlanParams& params, cudaStream_t stream) {
+cudaError_t launch_expert_plan(const PlanParams& params, const Stream& stream) {
   const PlanParams plan = with_checkers(params);
   const int blocks = plan.num_ranks * plan.local_experts + plan.checkers;
   auto kernel = plan.index_bytes == 8 ? expert_plan_kernel<int64_t> : expert_plan_kernel<int32_t>;
-  kernel<<<blocks, kPlanThreads, 0, stream>>>(plan);
-  return cudaGetLastError();
+  return launch_behind(stream, {blocks, kPlanThreads}, kernel, plan);
 }
 
 }  // namespace ep4j

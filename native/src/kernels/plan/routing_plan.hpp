@@ -3,6 +3,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include "device/stream.hpp"
 #include "layout/local_layout.hpp"
 #include "layout/messages.hpp"
 
@@ -34,9 +35,9 @@ struct PlanParams {
 cudaError_t load_routing_plan();
 
 // Rows for ranks: one per (token, destination rank).
-cudaError_t launch_rank_plan(const PlanParams& params, cudaStream_t stream);
+cudaError_t launch_rank_plan(const PlanParams& params, const Stream& stream);
 
 // Rows for experts: one per choice.
-cudaError_t launch_expert_plan(const PlanParams& params, cudaStream_t stream);
+cudaError_t launch_expert_plan(const PlanParams& params, const Stream& stream);
 
 }  // namespace ep4j

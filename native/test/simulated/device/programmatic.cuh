@@ -1,14 +1,23 @@
 // In the place of src/device/programmatic.cuh: a simulated stream runs one kernel after the other.
 #pragma once
 
+#include "device/stream.hpp"
 #include "warp.hpp"
 
 namespace ep4j {
 
-template <class Params>
-cudaError_t launch_behind(void (*kernel)(Params), const Params& params, int blocks, int threads,
-                          int shared_bytes, bool, cudaStream_t stream) {
-  simulated::launch(simulated::Grid(blocks, threads, shared_bytes, stream), kernel, params);
+struct Grid {
+  int blocks;
+  int threads;
+  size_t shared_bytes = 0;
+};
+
+template <class... Params>
+cudaError_t launch_behind(const Stream& stream, const Grid& grid, void (*kernel)(Params...),
+                          const Params&... params) {
+  simulated::launch(
+      simulated::Grid(grid.blocks, grid.threads, grid.shared_bytes, stream.handle),
+      kernel, params...);
   return cudaSuccess;
 }
 

@@ -1,0 +1,13 @@
+// Where a kernel is launched.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+namespace ep4j {
+
+struct Stream {
+  cudaStream_t handle;
+  bool programmatic;  // its device has programmatic launches (compute capability 9.0)
+};
+
+}  // namespace ep4j
