@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.github.deepep4j.Buffer;
 import io.github.deepep4j.BufferOptions;
+import io.github.deepep4j.DeviceMemory;
 import io.github.deepep4j.DispatchLayout;
 import io.github.deepep4j.SizeHint;
 import io.github.deepep4j.error.EpException;
@@ -12,6 +13,7 @@ import io.github.deepep4j.fixtures.TestDevice;
 import io.github.deepep4j.group.LocalGroup;
 import io.github.deepep4j.tensor.DType;
 import io.github.deepep4j.tensor.Tensor;
+import java.util.Arrays;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -96,5 +98,22 @@ final class CudaMemoryTest {
             }
           }
         });
+  }
+
+  /** A copy that went on after its host had left would write to memory that others have by then. */
+  @Test
+  void shouldEndACopy_whenTheThreadWasInterruptedBefore() {
+    int[] values = new int[4 << 20];
+    Arrays.setAll(values, i -> 31 * i);
+    int[] read;
+    Thread.currentThread().interrupt();
+    try (Tensor host = Tensor.copyOf(values, values.length);
+        Tensor there = DeviceMemory.copyOf(host, TestDevice.gpu(0));
+        Tensor back = DeviceMemory.toHost(there)) {
+      read = back.toInts();
+    } finally {
+      assertThat(Thread.interrupted()).isTrue();
+    }
+    assertThat(read).isEqualTo(values);
   }
 }

@@ -51,7 +51,7 @@ final class CudaSpace implements DeviceSpace {
       copy(memory, host.address(), FIRST_COPY_BYTES);
     }
     free(memory);
-    awaitStream(stream, "preparing device memory");
+    awaitOwnStream("preparing device memory");
   }
 
   /** The space of a device that exists; one for the process. */
@@ -65,7 +65,7 @@ final class CudaSpace implements DeviceSpace {
       require(
           Ep4jNative.memoryAllocate(device, bytes, stream, out.address()),
           "allocating " + bytes + " bytes on cuda:" + device);
-      awaitStream(stream, "allocation");
+      awaitOwnStream("allocation");
       return OffHeap.getLong(out.address());
     }
   }
@@ -78,7 +78,7 @@ final class CudaSpace implements DeviceSpace {
   @Override
   public void copy(long from, long to, long bytes) {
     require(Ep4jNative.memoryCopy(device, to, from, bytes, stream), "device copy");
-    awaitStream(stream, "device copy");
+    awaitOwnStream("device copy");
   }
 
   @Override
@@ -124,6 +124,27 @@ final class CudaSpace implements DeviceSpace {
   @Override
   public void destroy(long graph) {
     require(Ep4jNative.graphDestroy(device, graph), "ending a graph");
+  }
+
+  /**
+   * Waits for the stream of this space, interrupted or not: nothing on it waits for a rank, and
+   * what is queued there writes to memory that the caller may free once it has been told of the
+   * interrupt.
+   */
+  private void awaitOwnStream(String operation) {
+    Backoff backoff = new Backoff(TuningConfig.defaults());
+    boolean interrupted = false;
+    try {
+      while (!isDone(Ep4jNative.streamQuery(device, stream), operation)) {
+        if (!backoff.pause()) {
+          interrupted |= Thread.interrupted();
+        }
+      }
+    } finally {
+      if (interrupted) {
+        Thread.currentThread().interrupt();
+      }
+    }
   }
 
   private void awaitStream(long awaited, String operation) {
