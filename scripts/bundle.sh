@@ -111,7 +111,7 @@ case "${1:-}" in
       arguments=(--select-package io.github.deepep4j.normal)
       if [ $device = cuda ]; then
         arguments+=(--select-package io.github.deepep4j.gpu)
-        # Across nodes CUDA has no low latency, and loses what would go through a masked rank.
+        # Low latency of threads does not cross nodes on CUDA.
         arguments+=(--exclude-tag nodes-cpu)
         for name in DifferentCallsTest MaskTest UnmaskTest process.CudaProcessTest LowLatencyDifferentialTest \
           LowLatencyOverlapTest LowLatencyRecordedTest LowLatencyRefusalTest LowLatencyRulesTest LowLatencyStressTest; do

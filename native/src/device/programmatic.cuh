@@ -41,10 +41,10 @@ __device__ __forceinline__ void await_last_kernel() {
 #endif
 }
 
-// All threads of every block.
+// All threads of every block; a barrier of the block, as one thread's word counts for all.
 __device__ __forceinline__ void let_next_kernel_begin() {
+  __syncthreads();
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  __syncthreads();  // one thread's word counts for its block
   cudaTriggerProgrammaticLaunchCompletion();
 #endif
 }

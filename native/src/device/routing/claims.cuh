@@ -1,4 +1,4 @@
-// Which tokens or messages a warp takes. The first few of each warp are fixed, the rest goes to
+// Which tokens a warp takes. The first few of each warp are fixed, the rest goes to
 // whoever is free: multiprocessors are not equally fast, as some share their way to memory.
 #pragma once
 

@@ -33,7 +33,10 @@ __device__ Look look_for_message(const RankView& view, uint64_t epoch, const Cal
   const CallMessage& call = *view.own<CallMessage>(view.control.call(epoch, peer));
   seen = ptx::load_relaxed_system(&call.tag);
   const bool same = call.words == words;
-  return seen != epoch ? Look::kOvertaken : (same ? Look::kThere : Look::kMismatch);
+  if (seen != epoch) {  // tags behind one fence come in any order
+    return seen < epoch ? Look::kNotYet : Look::kOvertaken;
+  }
+  return same ? Look::kThere : Look::kMismatch;
 }
 
 // The same, with what is known of a peer whose message is not there.

@@ -48,14 +48,11 @@ __device__ void enter_call(const NegotiateParams& params, Negotiation& shared) {
   shared.words = params.words;
   if (params.counted == 0) {
     shared.words.handle = *params.handle.id;
-  }
-  if (params.counted == 0) {
     shared.received = *params.handle.num_received;
   }
   shared.gave_up = has_failed(params.view, shared.epoch);
   shared.verdict = EP4J_SENT;
   shared.outcome = EP4J_ABORTED;
-  shared.answered = 0;
   shared.needed = 0;
   shared.region_rows = params.layout.rows;
   if (params.counted == 0) {
@@ -270,7 +267,6 @@ __device__ Answer await_grants(const NegotiateParams& params, Negotiation& share
   }
   if (peer == 0) {
     shared.gave_up = outcome.gave_up;
-    shared.answered = outcome.arrived;
   }
   judge_call(answer, outcome, shared);
   return answer;

@@ -12,16 +12,15 @@ constexpr int kNegotiateWarps = kNegotiateThreads / kWarpLanes;
 struct Negotiation {
   uint64_t epoch;
   uint64_t ordinal;
-  int32_t received;  // cached: rows, padding included
   uint64_t late;  // regions of this call that a masked source may still write to
   CallWords words;
   int32_t gave_up;
-  int32_t verdict;    // what this rank says to its sources
-  int32_t outcome;    // ep4j_verdict of the call, by what all destinations have said
-  uint32_t sources;   // whose counts came; cached: that are not masked
-  uint32_t answered;  // destinations that granted or denied
-  int64_t needed;       // rows that come, padding included; on overflow, that would
-  int64_t region_rows;  // of the layout of this rank's region
+  int32_t verdict;          // what this rank says to its sources
+  int32_t outcome;          // ep4j_verdict of the call, by what all destinations have said
+  uint32_t sources;         // whose counts came; cached: that are not masked
+  int64_t needed;           // rows that come, padding included; on overflow, that would
+  int64_t region_rows;      // of the layout of this rank's region
+  int32_t received;         // cached: rows that come, padding included
   int32_t denier;           // rank that denied
   int32_t refuser;          // source whose routing is refused
   int32_t rows[kMaxRanks];  // rank-major: of each source

@@ -400,6 +400,10 @@ public final class Buffer implements AutoCloseable {
    * that it had announced and not sent keep their place with index −1, weight 0 and zero bytes;
    * combine adds nothing for it.
    *
+   * <p>With {@link BufferOptions#ranksPerNode} a row crosses the network by way of the rank that
+   * has the sender's number on the other node, and sums come back by it. While that rank is masked
+   * they are lost like its own.
+   *
    * @param rank another rank
    * @throws IllegalArgumentException if it is this rank or none of the group's
    */

@@ -28,6 +28,7 @@ import io.github.deepep4j.fixtures.TinyRouting;
 import io.github.deepep4j.group.LocalGroup;
 import io.github.deepep4j.reference.LowLatencyOracle;
 import io.github.deepep4j.reference.ReferenceLayout;
+import io.github.deepep4j.reference.RowOrigin;
 import io.github.deepep4j.tensor.DType;
 import io.github.deepep4j.tensor.Tensor;
 import java.util.Arrays;
@@ -262,22 +263,22 @@ class NodesTest {
                 }));
   }
 
-  @Tag("nodes-cpu")
+  /** And with it what crosses the network by way of it. */
   @ParameterizedTest
   @EnumSource(RowOrder.class)
   void shouldLeaveARankOut_whenItIsMasked(RowOrder order) {
-    maskedCombine(order, new Nodes(2, 2), Set.of(3));
-    maskedCombine(order, new Nodes(3, 2), Set.of(0));
+    goOnWithout(order, new Nodes(2, 2), Set.of(3));
+    goOnWithout(order, new Nodes(3, 2), Set.of(0));
   }
 
   @ParameterizedTest
   @EnumSource(RowOrder.class)
   void shouldLeaveANodeOut_whenAllItsRanksAreMasked(RowOrder order) {
-    maskedCombine(order, new Nodes(3, 2), Set.of(2, 3));
+    goOnWithout(order, new Nodes(3, 2), Set.of(2, 3));
   }
 
-  /** Ranks are lost between a dispatch and its combine. */
-  private static void maskedCombine(RowOrder order, Nodes nodes, Set<Integer> masked) {
+  /** Ranks are lost between a dispatch and its combines, and a cached dispatch. */
+  private static void goOnWithout(RowOrder order, Nodes nodes, Set<Integer> masked) {
     SplittableRandom random = new SplittableRandom(450 + nodes.hashCode());
     int numRanks = nodes.numRanks();
     var shape = new Inputs.Shape(numRanks, 2 * numRanks, 5, HIDDEN, RoutingShape.UNIFORM);
@@ -311,8 +312,35 @@ class NodesTest {
             for (CombineRound combine : combines) {
               end.combineAndCheck(combine, handle);
             }
+            try (HostTensors memory = new HostTensors();
+                DispatchResult again = end.dispatchCached(round, round.payload, handle, memory)) {
+              checkRows(again, round, my.rank, nodes, masked);
+            }
           }
         });
+  }
+
+  /** Rows of lost ranks, and those that would have come by way of them, are zero. */
+  private static void checkRows(
+      DispatchResult result, Round round, int rank, Nodes nodes, Set<Integer> masked) {
+    short[] rows = TestDevice.read(result.x(), Tensor::toShorts);
+    List<RowOrigin> origins = round.received.get(rank).rows;
+    int lost = 0;
+    for (int row = 0; row < origins.size(); row++) {
+      RowOrigin origin = origins.get(row);
+      if (origin.isPadding()) {
+        continue;
+      }
+      int source = origin.sourceRank();
+      int proxy = nodes.nodeOf(rank) * nodes.ranksPerNode() + source % nodes.ranksPerNode();
+      boolean comes = !masked.contains(source) && !masked.contains(proxy);
+      lost += comes ? 0 : 1;
+      assertThat(Arrays.copyOfRange(rows, row * HIDDEN, (row + 1) * HIDDEN))
+          .as("row %d of rank %d, from rank %d by rank %d", row, rank, source, proxy)
+          .isEqualTo(
+              comes ? round.input.rank(source).x()[origin.sourceToken()] : new short[HIDDEN]);
+    }
+    assertThat(lost).isPositive().isLessThan(origins.size());
   }
 
   @Tag("nodes-cpu")

@@ -54,6 +54,12 @@ public final class ReferenceCombine {
     this.rowsByOrigin = received.stream().map(ReferenceCombine::index).toList();
   }
 
+  /** Whether nothing comes from a rank: it is masked, or the rank by which its node's sums come. */
+  private boolean isLost(int rank) {
+    int proxy = rank / ranksPerNode * ranksPerNode + source % ranksPerNode;
+    return masked.contains(rank) || masked.contains(proxy);
+  }
+
   private static Map<RowOrigin, Integer> index(ReferenceDispatch received) {
     Map<RowOrigin, Integer> rows = new HashMap<>();
     for (int row = 0; row < received.rows.size(); row++) {
@@ -131,7 +137,7 @@ public final class ReferenceCombine {
     for (int node = 0; node < numNodes; node++) {
       float sum = numNodes == 1 ? bias : 0f;
       for (Term term : terms) {
-        if (term.rank() / ranksPerNode == node && !masked.contains(term.rank())) {
+        if (term.rank() / ranksPerNode == node && !isLost(term.rank())) {
           float value = NumberFormats.bf16ToFloat(term.row()[column]);
           sum = term.weight() == null ? sum + value : Math.fma(term.weight(), value, sum);
         }
@@ -155,7 +161,7 @@ public final class ReferenceCombine {
           float ofNode = 0f;
           for (int rank = node * ranksPerNode; rank < (node + 1) * ranksPerNode; rank++) {
             Integer row = rowsByOrigin.get(rank).get(new RowOrigin(source, token, -1));
-            if (row != null && !masked.contains(rank)) {
+            if (row != null && !isLost(rank)) {
               ofNode = ofNode + weights[rank][row][k];
             }
           }
@@ -173,7 +179,7 @@ public final class ReferenceCombine {
     for (int token = 0; token < back.length; token++) {
       long[] chosen = input.rank(source).topkIdx()[token];
       for (int k = 0; k < input.numTopk(); k++) {
-        if (chosen[k] >= 0 && !masked.contains(input.rankOf(chosen[k]))) {
+        if (chosen[k] >= 0 && !isLost(input.rankOf(chosen[k]))) {
           back[token][k] = weights[input.rankOf(chosen[k])][row(token, k, chosen[k])];
         }
       }

@@ -37,4 +37,12 @@ public record Topology(int numRanks, int ranksPerNode) {
   public int nodeOf(int rank) {
     return rank / ranksPerNode;
   }
+
+  /**
+   * The rank by which rows of a source come to a destination, and sums go back: the one of the
+   * source's number on the destination's node. Inside a node that is the source itself.
+   */
+  public int proxy(int source, int destination) {
+    return nodeOf(destination) * ranksPerNode + source % ranksPerNode;
+  }
 }

@@ -6,7 +6,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * The sending half of a normal-mode dispatch after its routing is known: negotiate places with
  * every destination, write each row once at its final place, publish one arrival word per
- * destination. A masked destination takes part in none of it.
+ * destination. A masked destination takes part in none of it, and rows to another node are lost
+ * without the rank that a network would deliver them to.
  */
 final class DispatchSend {
   private final RankContext context;
@@ -131,8 +132,7 @@ final class DispatchSend {
         int peer =
             form.rankMajor() ? i % context.numRanks : sent.experts()[i] / context.localExperts;
         Place place = places[peer];
-        // A destination that has masked this rank may have given up on the region.
-        if (place == null || context.peers.isMasked(peer) || context.peers.isMaskedBy(peer)) {
+        if (place == null || !reaches(peer)) {
           continue;
         }
         if (!loaded) {
@@ -146,6 +146,18 @@ final class DispatchSend {
     }
   }
 
+  /**
+   * Whether rows get to a destination. One that has masked this rank may have given up on the
+   * region.
+   */
+  private boolean reaches(int peer) {
+    return isWithUs(peer) && isWithUs(context.topology.proxy(context.rank, peer));
+  }
+
+  private boolean isWithUs(int peer) {
+    return !context.peers.isMasked(peer) && !context.peers.isMaskedBy(peer);
+  }
+
   /** Publishes that this rank's rows are at their place, also where it had none. */
   void publishArrivals() {
     publishArrivals(false);
@@ -155,7 +167,8 @@ final class DispatchSend {
     for (int peer = 0; peer < context.numRanks; peer++) {
       Messages.Grant grant = grants[peer];
       if (grant != null && grant.verdict() == Messages.Verdict.GRANTED) {
-        context.messages.publishArrival(peer, grant.region(), id.epoch(), dropped);
+        boolean lost = !isWithUs(context.topology.proxy(context.rank, peer));
+        context.messages.publishArrival(peer, grant.region(), id.epoch(), dropped || lost);
       }
     }
   }

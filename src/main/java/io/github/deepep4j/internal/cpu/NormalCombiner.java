@@ -181,7 +181,8 @@ final class NormalCombiner {
         }
         int peer = handle.rankMajor() ? slot : handle.experts[index] / context.localExperts;
         Messages.Ready from = ready[peer];
-        if (from == null) {
+        // The sums of another node come back by way of the proxy there.
+        if (from == null || ready[context.topology.proxy(context.rank, peer)] == null) {
           continue;
         }
         int weightsPerRow = weightsPerRow(handle);

@@ -108,8 +108,11 @@ final class NormalDispatch implements BackendDispatch {
     if (arrived || !granted.get(source)) {
       lease.pending.clear(source);
     }
-    // A source that some other destination has turned down sends nothing to this one either.
-    return arrived && !context.messages.hasDropped(source, lease.slot);
+    // A source that some other destination has turned down sends nothing to this one either, nor
+    // does one of another node whose rows come by way of a rank that is masked.
+    return arrived
+        && !context.messages.hasDropped(source, lease.slot)
+        && !context.peers.isMasked(context.topology.proxy(source, context.rank));
   }
 
   @Override
