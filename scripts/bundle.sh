@@ -51,6 +51,8 @@ mkdir -p "$bundle/lib" "$bundle/natives" "$bundle/text/docs"
   --output "$bundle/jre"
 # jlink leaves symbol tables in: 4 MB that only a debugger reads.
 strip --strip-unneeded "$bundle/jre/lib/server/libjvm.so" "$bundle"/jre/lib/*.so
+# Vectors' sines and logarithms, which nothing here uses; and what only other tools read.
+rm -f "$bundle"/jre/lib/{libjsvml.so,jrt-fs.jar,classlist}
 mvn -B -ntp -q org.apache.maven.plugins:maven-dependency-plugin:3.11.0:copy \
   -Dartifact="org.junit.platform:junit-platform-console-standalone:$junit" -DoutputDirectory="$bundle/lib"
 mvn -B -ntp -q dependency:copy-dependencies -DoutputDirectory="$bundle/lib" \
