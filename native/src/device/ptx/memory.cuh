@@ -67,7 +67,8 @@ __device__ __forceinline__ void discard_line(void* line) {
 }
 
 // What is read or written once by this kernel and not soon by another: its line is the first that the
-// cache gives up. Weak, as far as order goes.
+// cache gives up. Weak, as far as order goes; the compiler may move such a load, so it is for what
+// nobody writes while the kernel runs.
 __device__ __forceinline__ uint4 load_once(const uint4* address) {
   uint4 v;
   asm volatile("ld.global.cs.v4.u32 {%0, %1, %2, %3}, [%4];"
