@@ -11,12 +11,6 @@
 
 namespace ep4j {
 
-struct Grid {
-  int blocks;
-  int threads;
-  size_t shared_bytes = 0;
-};
-
 // An ordinary launch where the device has no other.
 template <class... Params>
 cudaError_t launch_behind(const Stream& stream, const Grid& grid, void (*kernel)(Params...),

@@ -38,9 +38,7 @@ template <bool kWeighted, bool kQueued>
 __global__ void __launch_bounds__(kNodeThreads, 1)
     node_reduce_kernel(const __grid_constant__ NodeReduceParams params) {
   __shared__ NodeCombineStorage shared;
-  await_last_kernel();
-  load_outputs(params.view, shared);
-  if (shared.verdict == EP4J_ABORTED) {
+  if (!enter_combine(params.view, shared)) {
     return;
   }
   const int warp = warp_index();
@@ -80,10 +78,8 @@ template <bool kWeighted>
 __global__ void __launch_bounds__(kNodeThreads, 1)
     node_sum_kernel(const __grid_constant__ NodeSumParams params) {
   __shared__ NodeCombineStorage shared;
-  await_last_kernel();
-  load_outputs(params.view, shared);
-  if (shared.verdict == EP4J_ABORTED) {
-    return;  // peers know: this rank's failure was published
+  if (!enter_combine(params.view, shared)) {
+    return;
   }
   NodeSummer<kWeighted> summer(params, shared);
   const int step = static_cast<int>(gridDim.x) * kNodeWarps;
@@ -105,9 +101,7 @@ __global__ void __launch_bounds__(kNodeThreads, 1)
     node_combine_kernel(const __grid_constant__ NodeReduceParams reduce,
                         const __grid_constant__ NodeSumParams sum) {
   __shared__ NodeCombineStorage shared;
-  await_last_kernel();
-  load_outputs(sum.view, shared);
-  if (shared.verdict == EP4J_ABORTED) {
+  if (!enter_combine(sum.view, shared)) {
     return;
   }
   const int step = static_cast<int>(gridDim.x) * kNodeWarps;

@@ -1,6 +1,7 @@
 // What a block of the node combine's kernels shares.
 #pragma once
 
+#include "device/programmatic.cuh"
 #include "device/sync/warp.cuh"
 #include "kernels/internode/combine.hpp"
 #include "kernels/internode/node_rows.cuh"
@@ -25,7 +26,10 @@ struct NodeCombineStorage {
   int32_t verdict;
 };
 
-__device__ inline void load_outputs(const RankView& view, NodeCombineStorage& shared) {
+// What every kernel of the node combine begins with. False if this rank has failed, which its peers
+// know. All threads.
+__device__ inline bool enter_combine(const RankView& view, NodeCombineStorage& shared) {
+  await_last_kernel();
   LocalState& state = *view.state;
   for (int rank = threadIdx.x; rank < view.num_ranks; rank += blockDim.x) {
     shared.outputs[rank] = state.pull.outputs[rank];
@@ -35,6 +39,7 @@ __device__ inline void load_outputs(const RankView& view, NodeCombineStorage& sh
     shared.verdict = state.failed != 0 ? EP4J_ABORTED : state.pull.verdict;
   }
   __syncthreads();
+  return shared.verdict != EP4J_ABORTED;
 }
 
 __device__ inline int chunk_bytes(int row_bytes, int64_t begin) {

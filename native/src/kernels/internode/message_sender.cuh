@@ -33,7 +33,8 @@ class NodeMessageSender {
         message_{params.layout.form.row_bytes, params.layout.form.scale_words} {}
 
   // Worker w of W. Each has one token of its own, the rest goes to whoever is free, and is claimed
-  // while the token before is sent. All lanes.
+  // while the token before is sent. (Claims would spill: there are no registers for its ring.) All
+  // lanes.
   __device__ void run(int worker, int workers) {
     for (int token = worker; token < params_.num_tokens && !gave_up_;) {
       uint32_t next = 0;

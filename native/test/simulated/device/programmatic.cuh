@@ -6,12 +6,6 @@
 
 namespace ep4j {
 
-struct Grid {
-  int blocks;
-  int threads;
-  size_t shared_bytes = 0;
-};
-
 template <class... Params>
 cudaError_t launch_behind(const Stream& stream, const Grid& grid, void (*kernel)(Params...),
                           const Params&... params) {
