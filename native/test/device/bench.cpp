@@ -118,7 +118,7 @@ void bench_row_copy(Report& report, int row_bytes, int sms) {
 
 // What Java's call overhead is compared with.
 void bench_host(Report& report) {
-  Group group(bench_case(1, 24, false, EP4J_RANK_MAJOR));
+  Group group(bench_case(1, 24, BenchRows::kBf16, EP4J_RANK_MAJOR));
   group.verify();
   Timer timer(group.streams());
   report.add("host time: dispatch, cached", 1, 24,
@@ -138,8 +138,8 @@ void bench_host(Report& report) {
 // kernel run at a time can look at them.
 void profile() {
   for (int order : {EP4J_RANK_MAJOR, EP4J_EXPERT_MAJOR}) {
-    for (bool fp8 : {false, true}) {
-      Group group(bench_case(1, 24, fp8, order));
+    for (BenchRows rows : {BenchRows::kBf16, BenchRows::kFp8, BenchRows::kCast}) {
+      Group group(bench_case(1, 24, rows, order));
       group.verify();
       for (int i = 0; i < 3; i++) {
         group.counted(0, group.next_ticket());
@@ -149,7 +149,7 @@ void profile() {
         group.end(0).sync();
         group.release(0);
       }
-      for (int i = 0; !fp8 && i < 3; i++) {
+      for (int i = 0; rows == BenchRows::kBf16 && i < 3; i++) {
         group.hand_out(0);
         group.fill(0);
         group.combine(0, group.handed_out(0), 0);
@@ -159,13 +159,14 @@ void profile() {
   }
 }
 
-void bench_group(Report& report, int ranks, int sms, bool fp8, int order, bool extras) {
-  const char* what = fp8 ? "FP8" : (order == EP4J_RANK_MAJOR ? "BF16" : "BF16 expert-major");
-  Group group(bench_case(ranks, sms, fp8, order));
+void bench_group(Report& report, int ranks, int sms, BenchRows rows, int order, bool extras) {
+  const std::string what =
+      join(name_of(rows), order == EP4J_RANK_MAJOR ? "" : " expert-major");
+  Group group(bench_case(ranks, sms, rows, order));
   group.verify();
-  bench_dispatch(report, group, what, extras || order == EP4J_EXPERT_MAJOR);
-  if (!fp8) {
-    bench_combine(report, group, what, extras);
+  bench_dispatch(report, group, what.c_str(), extras || order == EP4J_EXPERT_MAJOR);
+  if (rows == BenchRows::kBf16) {
+    bench_combine(report, group, what.c_str(), extras);
   }
   if (extras) {
     bench_layout(report, group);
@@ -205,14 +206,14 @@ void bench_combine_halves(Report& report, Group& group, const char* what) {
 // Two nodes with fewer places for messages at their destination.
 void bench_staging(Report& report) {
   for (int staging : {kBenchTokens, 2048, 1024, 512, 128}) {
-    for (bool fp8 : {false, true}) {
-      Case c = bench_case(4, 24, fp8, EP4J_RANK_MAJOR);
+    for (BenchRows rows : {BenchRows::kBf16, BenchRows::kFp8}) {
+      Case c = bench_case(4, 24, rows, EP4J_RANK_MAJOR);
       c.ranks_per_node = 2;
       c.staging_rows = staging;
       Group group(c);
       group.verify();
       bench_dispatch(report, group,
-                     join(fp8 ? "FP8" : "BF16", ", 2 nodes, staging ", staging).c_str(), false);
+                     join(name_of(rows), ", 2 nodes, staging ", staging).c_str(), false);
       group.verify();
     }
   }
@@ -222,14 +223,14 @@ void bench_staging(Report& report) {
 // copies of the same device costs, and with it each row's ways over it.
 void bench_internode(Report& report) {
   for (int ranks_per_node : {4, 2, 1}) {
-    for (bool fp8 : {false, true}) {
-      Case c = bench_case(4, 24, fp8, EP4J_RANK_MAJOR);
+    for (BenchRows rows : {BenchRows::kBf16, BenchRows::kFp8, BenchRows::kCast}) {
+      Case c = bench_case(4, 24, rows, EP4J_RANK_MAJOR);
       c.ranks_per_node = ranks_per_node == 4 ? 0 : ranks_per_node;
-      const std::string what = join(fp8 ? "FP8" : "BF16", ", ", c.nodes(), " nodes");
+      const std::string what = join(name_of(rows), ", ", c.nodes(), " nodes");
       Group group(c);
       group.verify();
-      bench_dispatch(report, group, what.c_str(), !fp8);
-      if (!fp8) {
+      bench_dispatch(report, group, what.c_str(), rows == BenchRows::kBf16);
+      if (rows == BenchRows::kBf16) {
         bench_combine(report, group, what.c_str(), false);
         for (int rank = 0; rank < c.ranks; rank++) {
           group.hand_out(rank);
@@ -274,13 +275,14 @@ int main(int argc, char** argv) {
       bench_row_copy(report, 2 * kBenchHidden, sms);
       bench_row_copy(report, kBenchHidden, sms);
     }
-    bench_group(report, 2, 24, false, EP4J_RANK_MAJOR, true);
-    bench_group(report, 2, 24, true, EP4J_RANK_MAJOR, false);
-    bench_group(report, 2, 8, false, EP4J_RANK_MAJOR, false);
-    bench_group(report, 2, 12, false, EP4J_RANK_MAJOR, false);
-    bench_group(report, 4, 24, false, EP4J_RANK_MAJOR, false);
-    bench_group(report, 4, 24, true, EP4J_RANK_MAJOR, false);
-    bench_group(report, 2, 24, false, EP4J_EXPERT_MAJOR, false);
+    bench_group(report, 2, 24, BenchRows::kBf16, EP4J_RANK_MAJOR, true);
+    bench_group(report, 2, 24, BenchRows::kFp8, EP4J_RANK_MAJOR, false);
+    bench_group(report, 2, 24, BenchRows::kCast, EP4J_RANK_MAJOR, false);
+    bench_group(report, 2, 8, BenchRows::kBf16, EP4J_RANK_MAJOR, false);
+    bench_group(report, 2, 12, BenchRows::kBf16, EP4J_RANK_MAJOR, false);
+    bench_group(report, 4, 24, BenchRows::kBf16, EP4J_RANK_MAJOR, false);
+    bench_group(report, 4, 24, BenchRows::kFp8, EP4J_RANK_MAJOR, false);
+    bench_group(report, 2, 24, BenchRows::kBf16, EP4J_EXPERT_MAJOR, false);
     bench_host(report);
     report.write(argv[1], argv[2]);
   } catch (const std::exception& error) {

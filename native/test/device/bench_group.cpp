@@ -8,15 +8,34 @@
 namespace ep4j::test {
 namespace {
 
+constexpr int kBenchGroup = 128;  // channels that have one scale
+
 // Word w of a token's row: says whose it is and where.
 uint32_t word_of(int rank, int token, int word) {
   return static_cast<uint32_t>(rank) << 27 ^ static_cast<uint32_t>(token) << 14 ^
          static_cast<uint32_t>(word);
 }
 
+// The same of a row that was cast: codes of exponent 0, but that a group begins with the largest
+// code there is, so that its scale is 1.
+uint32_t cast_word_of(int rank, int token, int word) {
+  const uint32_t codes = (word_of(rank, token, word) & 0x87878787) | 0x38383838;
+  return word % (kBenchGroup / 4) == 0 ? (codes & ~0xFFu) | 0x7E : codes;
+}
+
+// BF16 of a code that is not subnormal.
+uint32_t bf16_of_code(uint32_t code) {
+  constexpr uint32_t kBiases = 127 - 7;
+  return (code & 0x80) << 8 | ((code >> 3 & 0xF) + kBiases) << 7 | (code & 7) << 4;
+}
+
 }  // namespace
 
-Case bench_case(int ranks, int sms, bool fp8, int order) {
+const char* name_of(BenchRows rows) {
+  return rows == BenchRows::kBf16 ? "BF16" : (rows == BenchRows::kFp8 ? "FP8" : "BF16 cast to FP8");
+}
+
+Case bench_case(int ranks, int sms, BenchRows rows, int order) {
   Case c;
   c.ranks = ranks;
   c.experts = 256;
@@ -24,8 +43,9 @@ Case bench_case(int ranks, int sms, bool fp8, int order) {
   c.hidden = kBenchHidden;
   c.tokens.assign(static_cast<size_t>(ranks), kBenchTokens);
   c.order = order;
-  c.dtype = fp8 ? EP4J_FP8_E4M3 : EP4J_BF16;
-  c.scale_words = fp8 ? kBenchHidden / 128 : 0;
+  c.dtype = rows == BenchRows::kFp8 ? EP4J_FP8_E4M3 : EP4J_BF16;
+  c.scale_words = rows == BenchRows::kFp8 ? kBenchHidden / kBenchGroup : 0;
+  c.cast = rows == BenchRows::kCast ? EP4J_CAST_PLAIN : EP4J_CAST_NONE;
   c.pattern = Pattern::kFull;
   c.num_sms = sms;
   return c;
@@ -40,7 +60,7 @@ Group::Group(const Case& c) : c_(c), world_(c, 2, 2, false, size_t{256} << 20) {
     const int words = c.source_row_bytes() / 4;
     std::vector<uint32_t> x(static_cast<size_t>(kBenchTokens) * static_cast<size_t>(words));
     for (size_t i = 0; i < x.size(); i++) {
-      x[i] = word_of(rank, static_cast<int>(i) / words, static_cast<int>(i) % words);
+      x[i] = given_word(rank, static_cast<int>(i) / words, static_cast<int>(i) % words);
     }
     input.x.resize(4 * x.size());
     std::memcpy(input.x.data(), x.data(), input.x.size());
@@ -57,6 +77,18 @@ Group::Group(const Case& c) : c_(c), world_(c, 2, 2, false, size_t{256} << 20) {
   results_.resize(static_cast<size_t>(c.ranks));
   rows_.resize(static_cast<size_t>(c.ranks));
   y_.resize(static_cast<size_t>(c.ranks));
+}
+
+uint32_t Group::given_word(int rank, int token, int word) const {
+  if (c_.cast == EP4J_CAST_NONE) {
+    return word_of(rank, token, word);
+  }
+  const uint32_t codes = cast_word_of(rank, token, word / 2) >> 16 * (word % 2);
+  return bf16_of_code(codes & 0xFF) | bf16_of_code(codes >> 8 & 0xFF) << 16;
+}
+
+uint32_t Group::received_word(int rank, int token, int word) const {
+  return c_.cast == EP4J_CAST_NONE ? word_of(rank, token, word) : cast_word_of(rank, token, word);
 }
 
 void Group::counted(int rank, uint64_t ticket) {
@@ -190,7 +222,8 @@ void Group::verify_rows(RankEnd& end, int rows) {
   }
   for (size_t row = 0; row < count; row++) {
     for (size_t word = 0; word < words; word++) {
-      expect(x[row * words + word] == word_of(sources[row], tokens[row], static_cast<int>(word)),
+      expect(x[row * words + word] ==
+                 received_word(sources[row], tokens[row], static_cast<int>(word)),
              "row ", row, ", word ", word, " of rank ", end.rank);
     }
   }

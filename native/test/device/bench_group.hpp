@@ -7,7 +7,9 @@
 namespace ep4j::test {
 
 // 4,096 tokens per rank, top-8 of 256 experts, H 7168.
-Case bench_case(int ranks, int sms, bool fp8, int order);
+enum class BenchRows { kBf16, kFp8, kCast };
+const char* name_of(BenchRows rows);
+Case bench_case(int ranks, int sms, BenchRows rows, int order);
 
 class Group {
  public:
@@ -36,7 +38,7 @@ class Group {
     return static_cast<uint16_t*>(results_[static_cast<size_t>(rank)].x);
   }
   double received_bytes() const {
-    return static_cast<double>(rows_[0]) * (c_.row_bytes() + 4 * c_.scale_words);
+    return static_cast<double>(rows_[0]) * (c_.row_bytes() + 4 * c_.wire_scale_words());
   }
   double combined_bytes() const { return static_cast<double>(rows_[0]) * 2 * kBenchHidden; }
   const std::vector<cudaStream_t>& streams() const { return streams_; }
@@ -46,6 +48,8 @@ class Group {
   const Case& shape() const { return c_; }
 
  private:
+  uint32_t given_word(int rank, int token, int word) const;
+  uint32_t received_word(int rank, int token, int word) const;
   void draw(int rank, int token, int64_t* choice) const;
   void issue(RankEnd& end, ep4j_dispatch_call call);
   void verify_rows(RankEnd& end, int rows);
