@@ -9,14 +9,18 @@
 
 namespace ep4j {
 
+// Shared memory for the scales of a chunk.
+constexpr int cast_scratch_bytes(int chunk_bytes) {
+  return static_cast<int>(lines(4 * ceil_div(chunk_bytes, 2 * kFp8GroupChannels)));
+}
+
 // The bulk-copy path of the sending kernel. One warp moves 14 KiB rows at under 10 GB/s (a load, a
-// store, both about a microsecond), so as many warps as three stages each allow; with a cast, two
-// stages, because the codes have a place of their own.
+// store, both about a microsecond), so as many warps as three stages each allow; with a cast, which
+// takes a warp longer than the load of the next piece, two.
 constexpr SendShape bulk_send_shape(int row_bytes, bool cast, int shared_limit) {
-  int chunk = std::min(row_bytes, kMaxChunkBytes);
+  int chunk = std::min(row_bytes, cast ? kMaxCastChunkBytes : kMaxChunkBytes);
   int stage = static_cast<int>(lines(chunk));
-  int groups = static_cast<int>(ceil_div(chunk, 2 * kFp8GroupChannels));
-  int cast_bytes = cast ? static_cast<int>(lines(chunk / 2) + lines(4 * groups)) : 0;
+  int cast_bytes = cast ? cast_scratch_bytes(chunk) : 0;
   int budget = shared_limit - kTableBytes;
   int least_stages = cast ? 2 : 3;
   int warps = std::clamp(budget / (least_stages * stage + cast_bytes), 1, 16);
@@ -27,8 +31,7 @@ constexpr SendShape bulk_send_shape(int row_bytes, bool cast, int shared_limit) 
 // The load/store path: registers hold what is in flight, shared memory only a cast's scales.
 constexpr SendShape plain_send_shape(int row_bytes, bool cast) {
   int chunk = std::min(row_bytes, kMaxChunkBytes);
-  int groups = static_cast<int>(ceil_div(chunk, 2 * kFp8GroupChannels));
-  int cast_bytes = cast ? static_cast<int>(lines(4 * groups)) : 0;
+  int cast_bytes = cast ? cast_scratch_bytes(chunk) : 0;
   return {16, 0, chunk, 0, cast_bytes, 16 * cast_bytes};
 }
 

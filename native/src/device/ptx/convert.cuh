@@ -26,4 +26,11 @@ __device__ __forceinline__ uint32_t bf16_pair(float low, float high) {
   return pair;
 }
 
+// The larger of the BF16 values in either half; of a NaN and a number, the number.
+__device__ __forceinline__ uint32_t max_bf16_pair(uint32_t a, uint32_t b) {
+  uint32_t larger;
+  asm("max.bf16x2 %0, %1, %2;" : "=r"(larger) : "r"(a), "r"(b));
+  return larger;
+}
+
 }  // namespace ep4j::ptx

@@ -178,20 +178,15 @@ class NodeMessageSender {
   __device__ void cast(const char* source, int begin, const RowPlace& place, uint32_t lanes) const {
     const int bytes = min(kCastChunkBytes, params_.source_row_bytes - begin);
     const uint64_t target = reinterpret_cast<uint64_t>(place.x) + static_cast<uint64_t>(begin / 2);
-    cast_chunk(source + begin, bytes, params_.cast, scratch_,
-               [&](int offset, bool there, uint2 codes) {
-                 for_each_lane(lanes, [&](int lane) {
-                   char* to = reinterpret_cast<char*>(__shfl_sync(kAllLanes, target, lane));
-                   if (there) {
-                     *reinterpret_cast<uint2*>(to + offset) = codes;
-                   }
-                 });
-               });
+    cast_chunk(source + begin, bytes, params_.cast, scratch_, [&](const LaneCodes& codes) {
+      for_each_lane(lanes, [&](int lane) {
+        codes.store(reinterpret_cast<char*>(__shfl_sync(kAllLanes, target, lane)));
+      });
+    });
     __syncwarp();
-    const int per_word = params_.cast == EP4J_CAST_UE8M0 ? 4 : 1;
     const int groups = bytes / kSourceGroupBytes;
-    const int first = begin / kSourceGroupBytes / per_word;
-    const int words = static_cast<int>(ceil_div(groups, per_word));
+    const int first = scale_words_of(begin / kSourceGroupBytes, params_.cast);
+    const int words = scale_words_of(groups, params_.cast);
     for (int word = lane_index(); word - lane_index() < words; word += kWarpLanes) {
       const uint32_t value = word < words ? scale_word(scratch_, groups, word, params_.cast) : 0;
       spread_scale(value, first + word, first + words, place.scales, lanes);

@@ -245,18 +245,19 @@ class MessageSender {
       }
       return;
     }
-    const CastVector cast = cast_vector(value, params_.cast);
+    uint2 codes[1];
+    const uint32_t scale_bits = cast_vectors<1>({value}, params_.cast, codes);
     if (!there) {
       return;
     }
-    *reinterpret_cast<uint2*>(message + vector * (kVectorBytes / 2)) = cast.codes;
-    if (lane_index() % kLanesPerGroup == 0) {
-      const int group = vector / kLanesPerGroup;
+    *reinterpret_cast<uint2*>(message + vector * (kVectorBytes / 2)) = codes[0];
+    if (lane_index() % kGroupVectors == 0) {
+      const int group = vector / kGroupVectors;
       char* scales = message + params_.form.scales();
       if (params_.cast == EP4J_CAST_UE8M0) {
-        scales[group] = static_cast<char>(cast.scale_bits >> kFloatFractionBits);
+        scales[group] = static_cast<char>(scale_bits >> kFloatFractionBits);
       } else {
-        reinterpret_cast<uint32_t*>(scales)[group] = cast.scale_bits;
+        reinterpret_cast<uint32_t*>(scales)[group] = scale_bits;
       }
     }
   }

@@ -45,9 +45,9 @@ class RowSenderBase {
   __device__ void put_cast_scales(const RowTarget& target, int chunk,
                                   const uint32_t* scratch) const {
     const int groups = chunk_bytes(chunk) / kSourceGroupBytes;
-    const int per_word = params.cast == EP4J_CAST_UE8M0 ? 4 : 1;
-    const int first = chunk * (params.shape.chunk_bytes / kSourceGroupBytes / per_word);
-    const int words = static_cast<int>(ceil_div(groups, per_word));
+    const int first =
+        chunk * scale_words_of(params.shape.chunk_bytes / kSourceGroupBytes, params.cast);
+    const int words = scale_words_of(groups, params.cast);
     uint32_t lanes = __ballot_sync(kAllLanes, target.row >= 0);
     for (int begin = 0; begin < words; begin += kWarpLanes) {
       int word = begin + lane_index();
@@ -68,8 +68,8 @@ class RowSenderBase {
 // ahead, every lane that has a row stores from the stage.
 //
 // A stage is loaded again only after the stores from it have read it, on every lane. With a cast
-// the warp reads the stage itself and stores from a place for codes; the proxy fence orders its
-// reads before the next load and its writes before the stores.
+// the warp reads the stage itself and leaves the codes there, in its first half; the proxy fence
+// orders its writes before the stores and its reads before the next load.
 template <bool kCast>
 class BulkRowSender : RowSenderBase<kCast> {
   using Base = RowSenderBase<kCast>;
@@ -79,12 +79,11 @@ class BulkRowSender : RowSenderBase<kCast> {
   __device__ BulkRowSender(const SendParams& params, const Destination* destinations, bool sent,
                            char* shared, uint64_t* barriers)
       : Base(params, destinations, sent),
-        ahead_(kCast ? params.shape.stages : params.shape.stages - 1),
+        ahead_(params.shape.stages - 1),
         barriers_(barriers + warp_index() * kMaxStages) {
     const SendShape& shape = params.shape;
     stages_ = shared + warp_index() * (shape.stages * shape.stage_bytes + shape.cast_bytes);
-    codes_ = stages_ + shape.stages * shape.stage_bytes;
-    scratch_ = reinterpret_cast<uint32_t*>(codes_ + lines(shape.chunk_bytes / 2));
+    scratch_ = reinterpret_cast<uint32_t*>(stages_ + shape.stages * shape.stage_bytes);
     if (lane_index() == 0) {
       for (int stage = 0; stage < shape.stages; stage++) {
         ptx::barrier_init(&barriers_[stage], 1);
@@ -115,13 +114,8 @@ class BulkRowSender : RowSenderBase<kCast> {
       for (int chunk = 0; chunk < this->chunks; chunk++, item++) {
         ptx::bulk_wait_sources_read();
         __syncwarp();
-        if (!kCast) {
-          load(item + ahead_, claims);
-        }
+        load(item + ahead_, claims);
         move(item, chunk, target);
-        if (kCast) {
-          load(item + ahead_, claims);
-        }
       }
     }
     this->router.finish();
@@ -149,18 +143,14 @@ class BulkRowSender : RowSenderBase<kCast> {
 
   __device__ void move(int item, int chunk, const RowTarget& target) {
     ptx::barrier_wait(&barriers_[item % params.shape.stages], item / params.shape.stages & 1);
-    const char* source = stage(item);
+    char* source = stage(item);
     int bytes = this->chunk_bytes(chunk);
     if constexpr (kCast) {
-      cast_chunk(source, bytes, params.cast, scratch_, [&](int offset, bool there, uint2 codes) {
-        if (there) {
-          *reinterpret_cast<uint2*>(codes_ + offset) = codes;
-        }
-      });
+      cast_chunk(source, bytes, params.cast, scratch_,
+                 [&](const LaneCodes& codes) { codes.store(source); });
       ptx::fence_proxy_shared();
       __syncwarp();
       this->put_cast_scales(target, chunk, scratch_);
-      source = codes_;
       bytes /= 2;
     }
     char* place = this->place(target, chunk);
@@ -174,7 +164,6 @@ class BulkRowSender : RowSenderBase<kCast> {
   const int ahead_;  // items that are loaded ahead
   uint64_t* barriers_;
   char* stages_;
-  char* codes_;
   uint32_t* scratch_;
 };
 #endif
@@ -219,12 +208,9 @@ class PlainRowSender : RowSenderBase<kCast> {
     const int bytes = this->chunk_bytes(chunk);
     const uint64_t place = reinterpret_cast<uint64_t>(this->place(target, chunk));
     if constexpr (kCast) {
-      cast_chunk(source, bytes, params.cast, scratch_, [&](int offset, bool there, uint2 codes) {
+      cast_chunk(source, bytes, params.cast, scratch_, [&](const LaneCodes& codes) {
         for_each_lane(lanes, [&](int lane) {
-          char* to = reinterpret_cast<char*>(__shfl_sync(kAllLanes, place, lane));
-          if (there) {
-            *reinterpret_cast<uint2*>(to + offset) = codes;
-          }
+          codes.store(reinterpret_cast<char*>(__shfl_sync(kAllLanes, place, lane)));
         });
       });
       __syncwarp();

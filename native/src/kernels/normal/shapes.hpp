@@ -10,6 +10,8 @@ namespace ep4j {
 constexpr int kTableBytes = 4096;
 // A row longer than this moves in pieces, so that any row length fits.
 constexpr int kMaxChunkBytes = 16384;
+// With a cast, which is work for warps: smaller pieces, so that more warps have room.
+constexpr int kMaxCastChunkBytes = 8192;
 constexpr int kMaxStages = 8;
 
 struct SendShape {
@@ -17,7 +19,7 @@ struct SendShape {
   int stages;       // per warp; 0 on the load/store path
   int chunk_bytes;  // of the source row; the last chunk may be shorter
   int stage_bytes;
-  int cast_bytes;  // per warp: codes and scales of one chunk; 0 without a cast
+  int cast_bytes;  // per warp: scales of one chunk; 0 without a cast
   int shared_bytes;
 };
 
