@@ -36,7 +36,8 @@ constexpr SendShape plain_send_shape(int row_bytes, bool cast) {
 }
 
 // Sums are kept in registers, 8 per vector. Seven vectors divide a row of 7,168 elements evenly,
-// eight suit powers of two: the choice that leaves fewer lanes idle in the last chunk.
+// eight suit powers of two: the choice that leaves fewer lanes idle in the last chunk. Warps wait for
+// themselves more than for rows, so there are as many as registers allow.
 constexpr PullShape pull_shape(int row_bytes, bool bulk, int shared_limit) {
   int vectors = 8;
   auto padded = [row_bytes](int v) {
@@ -47,10 +48,10 @@ constexpr PullShape pull_shape(int row_bytes, bool bulk, int shared_limit) {
     vectors = 7;
   }
   int chunk = vectors * kWarpLanes * kVectorBytes;
+  constexpr int kWarps = 16;
   if (!bulk) {
-    return {8, 0, vectors, chunk, 0};
+    return {kWarps, 0, vectors, chunk, 0};
   }
-  constexpr int kWarps = 8;
   int slots = std::min((shared_limit - kTableBytes) / (kWarps * chunk), kMaxStages);
   return {kWarps, slots, vectors, chunk, kWarps * slots * chunk};
 }

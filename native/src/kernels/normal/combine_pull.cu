@@ -17,7 +17,7 @@
 namespace ep4j {
 namespace {
 
-constexpr int kMaxPullThreads = 256;
+constexpr int kMaxPullThreads = 512;
 
 struct SharedStorage {
   PeerOutput outputs[kMaxRanks];
