@@ -51,7 +51,7 @@ class Group:
         self.nodes = rng.choice([2, 2, 3, 4])
         self.staging = rng.choice([1, 1, 2, 3])
         self.num_outputs = 2
-        self.claimed = {}  # tokens of a dispatch that senders have taken beside their first
+        self.claimed = {}  # tokens of a call that senders or combiners have taken beside their first
         self.senders = rng.choice([1, 2, 3])
         self.forwarders = self.nodes - 1 + rng.choice([0, 1, 3])
         self.combiners = self.nodes - 1 + rng.choice([0, 1, 3])
@@ -173,8 +173,7 @@ class Group:
         token = first
         while token < len(self.messages[r]):
             # Claimed before this one is sent, by whoever is free.
-            claimed = self.senders + self.claimed.get((r, epoch), 0)
-            self.claimed[r, epoch] = claimed - self.senders + 1
+            claimed = self.claim(r, epoch, self.senders)
             for node, message in enumerate(self.messages[r][token]):
                 if message is None:
                     continue
@@ -237,6 +236,12 @@ class Group:
                 self.reduce(r, step, source, message)
                 yield True
 
+    # The next token of a call that no warp has; each has one of its own.
+    def claim(self, r, epoch, warps):
+        claimed = self.claimed.get((r, epoch), 0)
+        self.claimed[r, epoch] = claimed + 1
+        return warps + claimed
+
     def reduce(self, r, step, source, message):
         rank, peer = self.ranks[r], self.ranks[source]
         output = rank.places[source, step.epoch]
@@ -273,11 +278,14 @@ class Group:
         source = others[index]
         share = list(range(warp // len(others), self.totals[source][r],
                            (self.combiners - index + len(others) - 1) // len(others)))
-        for token in range(warp, len(self.messages[r]), self.combiners):
+        token = warp
+        while token < len(self.messages[r]):
+            claimed = self.claim(r, step.epoch, self.combiners)
             while share and share[0] <= token and self.without != "numbers":
                 self.reduce(r, step, source, share.pop(0))
                 yield True
             yield from self.sum(r, step, token)
+            token = claimed
         for message in share:
             self.reduce(r, step, source, message)
             yield True

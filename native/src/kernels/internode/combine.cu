@@ -71,6 +71,9 @@ __device__ void publish_read(const RankView& view, const NodeCombineStorage& sha
         ptx::load_relaxed_system(&state.failed) == 0) {
       transport::publish(view, rank, shared.outputs[rank].read, shared.epoch);
     }
+    if (rank == 0) {
+      state.claimed = 0;
+    }
   }
 }
 
@@ -109,11 +112,17 @@ __global__ void __launch_bounds__(kNodeThreads, 1)
   const LoopbackFabric fabric(reduce.view, reduce.nodes.state->fabric, reduce.nodes.puts);
   NodeReducer<kWeighted, false> reducer(reduce, shared, fabric, first, step);
   NodeSummer<kWeighted> summer(sum, shared);
-  for (int token = first; token < sum.num_tokens; token += step) {
+  // A token of its own for each warp, then the next for whoever is free.
+  for (int token = first; token < sum.num_tokens;) {
+    uint32_t next = 0;
+    if (lane_index() == 0) {
+      next = atomicAdd(&sum.view.state->claimed, 1u);
+    }
     reducer.advance(token + step);
     if (!summer.sum(token)) {
       break;
     }
+    token = step + static_cast<int>(__shfl_sync(kAllLanes, next, 0));
   }
   reducer.finish();
   summer.count_traffic();

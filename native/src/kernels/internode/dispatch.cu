@@ -187,30 +187,40 @@ __global__ void __launch_bounds__(kNodeThreads, 1)
   }
 }
 
+template <bool kCast, class Messages>
+auto kernel_for(int num_nodes) {
+  return num_nodes == 2 ? node_dispatch_kernel<kCast, typename Messages::TwoNodes>
+                        : node_dispatch_kernel<kCast, typename Messages::MoreNodes>;
+}
+
+auto kernel_for(const NodeDispatchParams& params) {
+  const int num_nodes = params.nodes.topology().num_nodes();
+  const RowForm& form = params.layout.form;
+  if (params.cast != EP4J_CAST_NONE) {
+    return kernel_for<true, CastMessages>(num_nodes);
+  }
+  return NodeMessage{form.row_bytes, form.scale_words}.bytes() >= kLongMessageBytes
+             ? kernel_for<false, LongMessages>(num_nodes)
+             : kernel_for<false, ShortMessages>(num_nodes);
+}
+
 }  // namespace
 
 cudaError_t load_node_dispatch() {
-  return load_kernels(node_dispatch_kernel<false, LongMessages>,
-                      node_dispatch_kernel<false, ShortMessages>,
-                      node_dispatch_kernel<false, ManyShortMessages>,
-                      node_dispatch_kernel<true, ShortMessages>,
-                      node_dispatch_kernel<true, ManyShortMessages>);
+  for (int num_nodes : {2, 3}) {
+    cudaError_t error = load_kernels(kernel_for<false, LongMessages>(num_nodes),
+                                     kernel_for<false, ShortMessages>(num_nodes),
+                                     kernel_for<true, CastMessages>(num_nodes));
+    if (error != cudaSuccess) {
+      return error;
+    }
+  }
+  return cudaSuccess;
 }
 
 cudaError_t launch_node_dispatch(const NodeDispatchParams& params, int num_blocks,
                                  const Stream& stream) {
-  const RowForm& form = params.layout.form;
-  const bool cast = params.cast != EP4J_CAST_NONE;
-  const bool many = params.nodes.topology().num_nodes() > 2;
-  auto kernel = many ? node_dispatch_kernel<false, ManyShortMessages>
-                     : node_dispatch_kernel<false, ShortMessages>;
-  if (cast) {
-    kernel = many ? node_dispatch_kernel<true, ManyShortMessages>
-                  : node_dispatch_kernel<true, ShortMessages>;
-  } else if (NodeMessage{form.row_bytes, form.scale_words}.bytes() >= kLongMessageBytes) {
-    kernel = node_dispatch_kernel<false, LongMessages>;
-  }
-  return launch_behind(stream, {num_blocks, kNodeThreads}, kernel, params);
+  return launch_behind(stream, {num_blocks, kNodeThreads}, kernel_for(params), params);
 }
 
 }  // namespace ep4j

@@ -10,23 +10,29 @@ namespace ep4j {
 constexpr int kNodeWarps = 16;
 constexpr int kNodeThreads = kNodeWarps * kWarpLanes;
 
-// Warps of a block for the roles of a dispatch; the rest are the fabric's. Every block has all roles,
-// so that a call may have any number of multiprocessors. Shares as measured
-// (docs/design-decisions.md): a put over the loopback is a copy, and for long messages slower than
-// what it waits for; more senders would only fill the cache with messages that wait for their put.
-// Short messages, and all that a cast makes, take as long to put together. With several other nodes
-// a token has a message for most of them, so there is more to forward.
+// Warps of a block for two roles of a dispatch; the rest are the fabric's. Every block has all roles,
+// so that a call may have any number of multiprocessors.
+template <int kSenderWarps, int kForwarderWarps>
+struct WarpShares {
+  static constexpr int kSenders = kSenderWarps;
+  static constexpr int kForwarders = kForwarderWarps;
+};
+
+// Shares as measured (docs/design-decisions.md): a put over the loopback is a copy, and for long
+// messages slower than what it waits for; more senders would only fill the cache with messages that
+// wait for their put. Short messages, and even more what a cast makes, take as long to put together.
+// With several other nodes a token has a message for most of them, so there is more to forward.
 struct LongMessages {
-  static constexpr int kSenders = 4;
-  static constexpr int kForwarders = 6;
+  using TwoNodes = WarpShares<5, 6>;
+  using MoreNodes = WarpShares<4, 6>;
 };
 struct ShortMessages {
-  static constexpr int kSenders = 7;
-  static constexpr int kForwarders = 6;
+  using TwoNodes = WarpShares<7, 6>;
+  using MoreNodes = WarpShares<6, 7>;
 };
-struct ManyShortMessages {
-  static constexpr int kSenders = 6;
-  static constexpr int kForwarders = 7;
+struct CastMessages {
+  using TwoNodes = WarpShares<8, 6>;
+  using MoreNodes = TwoNodes;
 };
 constexpr int64_t kLongMessageBytes = 10'000;
 constexpr int kLeastForwarders = 6;
