@@ -80,7 +80,7 @@ struct LocalState {
   uint32_t failed;       // ep4j_fault; but for 0, every later kernel returns at once
   uint32_t blocks_done;  // of the wide kernel that runs; back to 0 at its end
   uint32_t stopped;      // of the sending kernel: destinations that masked this rank meanwhile
-  uint32_t claimed;      // of the sending kernel: tokens that its warps have taken; back to 0
+  uint32_t claimed;      // of the wide kernel that runs: tokens that its warps took; back to 0
   uint32_t gone;         // bit p: peer p will never write again, says the host
   uint64_t failures;     // times that this rank gave up
   uint64_t masks;        // times that it masked a rank

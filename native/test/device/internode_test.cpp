@@ -17,7 +17,7 @@ void forms(Suite& suite) {
   }
 }
 
-// As few cases as have every role at work: for a simulated device.
+// As few cases as have every role at work, of one node too: for a simulated device.
 void quick(Suite& suite) {
   uint64_t seed = 1;
   for (const Nodes& nodes : {Nodes{2, 2}, Nodes{3, 1}}) {
@@ -27,6 +27,9 @@ void quick(Suite& suite) {
     c.biases = 2;
     c.bounded = true;
     run_round_trips(suite, over_network(c, ++seed), {EP4J_COPY_AUTO});
+  }
+  for (const Case& c : crowded()) {
+    run_round_trips(suite, c, {EP4J_COPY_AUTO, EP4J_COPY_LOAD_STORE});
   }
 }
 

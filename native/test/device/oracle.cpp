@@ -248,6 +248,9 @@ std::vector<RankInput> make_inputs(const Case& c, uint64_t round) {
         choice[token % static_cast<size_t>(c.topk)] = c.experts - 1;
         continue;
       }
+      if (c.pattern == Pattern::kFewTokens && token % 9 != 0) {
+        continue;
+      }
       for (int k = 0; k < c.topk; k++) {
         uint64_t draw = mix(seed, token, static_cast<uint64_t>(k), 4);
         do {

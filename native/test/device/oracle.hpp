@@ -17,6 +17,7 @@ enum class Pattern {
   kOneExpert,     // every token to one expert
   kNowhere,       // all -1
   kHalfTheRanks,  // only experts of the lower half of the ranks
+  kFewTokens,     // one token in nine like kRandom, the others all -1
 };
 
 // One configuration of calls; sizes are equal on all ranks but for tokens.

@@ -376,6 +376,24 @@ Case awkward(uint64_t seed, int ranks) {
   return c;
 }
 
+std::vector<Case> crowded() {
+  Case c;
+  c.topk = 3;
+  c.hidden = 3592;
+  c.tokens = {400, 230};
+  c.num_sms = 1;
+  std::vector<Case> cases = {c};
+  c.pattern = Pattern::kFewTokens;
+  cases.push_back(c);
+  c.order = EP4J_EXPERT_MAJOR;
+  cases.push_back(c);
+  c.pattern = Pattern::kRandom;
+  c.hidden = 4224;
+  c.cast = EP4J_CAST_UE8M0;
+  cases.push_back(c);
+  return cases;
+}
+
 void round_trips(Ranks& ranks, const Case& c) { round_trip(ranks, c, expect_rounds(c)); }
 
 void run_round_trips(Suite& suite, const Case& original, const std::vector<int>& paths) {
@@ -416,6 +434,9 @@ void round_trip_tests(Suite& suite, bool single_rank) {
   }
   if (single_rank) {
     return;
+  }
+  for (const Case& c : crowded()) {
+    run(c, both);
   }
   for (uint64_t seed = 1; seed <= 60; seed++) {
     const int counts[] = {1, 2, 3, 4, 5, 8};

@@ -14,6 +14,9 @@ void round_trips(Ranks& ranks, const Case& c);
 // A case in every form that calls have.
 std::vector<Case> variants_of(const Case& base);
 
+// One node, a multiprocessor for each rank: every warp has many tokens, of which most may go nowhere.
+std::vector<Case> crowded();
+
 // Seeded sizes that nothing divides evenly.
 Case awkward(uint64_t seed, int ranks);
 

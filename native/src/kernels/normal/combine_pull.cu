@@ -3,7 +3,8 @@
 //
 //   grid   as many blocks as the call gives multiprocessors; nobody waits for a peer
 //   role        warps        does
-//   row puller  all          tokens w, w + W, ...: in a fixed order float32 sums, rounded once
+//   row puller  all          the next token for whoever is free: in a fixed order float32 sums,
+//                            rounded once
 //   publisher   last block   read = epoch, at every peer whose outputs were taken
 //
 // Invariant: an output is not written again before every row of it that this rank needs has landed
@@ -53,6 +54,9 @@ __global__ void __launch_bounds__(kMaxPullThreads, 1)
     const int rank = static_cast<int>(threadIdx.x);
     if (rank < params.view.num_ranks && shared.outputs[rank].read != nullptr) {
       ptx::store_release_system(shared.outputs[rank].read, state.pull.epoch);
+    }
+    if (rank == 0) {
+      state.claimed = 0;
     }
   }
 }

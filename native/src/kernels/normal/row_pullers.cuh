@@ -3,21 +3,22 @@
 #pragma once
 
 #include "device/ptx/bulk.cuh"
+#include "device/routing/claims.cuh"
 #include "kernels/normal/row_sum.cuh"
 
 namespace ep4j {
 
-// A warp's share of the tokens, cut into chunks.
-struct PullShare {
-  int first_token;
-  int token_step;
-  int chunks;
+constexpr int kPullLead = 3;  // tokens claimed ahead, the one that is summed among them
 
-  __device__ explicit PullShare(const PullParams& params)
-      : first_token(static_cast<int>(blockIdx.x) * params.shape.warps + warp_index()),
-        token_step(static_cast<int>(gridDim.x) * params.shape.warps),
-        chunks(static_cast<int>(ceil_div(params.row_bytes, params.shape.chunk_bytes))) {}
-};
+__device__ __forceinline__ Claims claim_tokens(const PullParams& params) {
+  return {params.view.state->claimed,
+          static_cast<int>(blockIdx.x) * params.shape.warps + warp_index(),
+          static_cast<int>(gridDim.x) * params.shape.warps, kPullLead};
+}
+
+__device__ __forceinline__ int chunks_of(const PullParams& params) {
+  return static_cast<int>(ceil_div(params.row_bytes, params.shape.chunk_bytes));
+}
 
 __device__ __forceinline__ int chunk_bytes_of(const PullParams& params, int chunk) {
   return min(params.shape.chunk_bytes, params.row_bytes - chunk * params.shape.chunk_bytes);
@@ -29,24 +30,40 @@ __device__ __forceinline__ int chunk_bytes_of(const PullParams& params, int chun
 // of chunks and tokens, so that loads stay in flight.
 class PieceLoader {
  public:
-  __device__ PieceLoader(const PullParams& params, const RowFinder& finder, const PullShare& share,
+  __device__ PieceLoader(const PullParams& params, const RowFinder& finder, const Claims& claims,
                          char* slots, uint64_t* barriers)
       : params_(params),
         finder_(finder),
-        share_(share),
+        claims_(claims),
         slots_(slots),
         barriers_(barriers),
-        token_(share.first_token) {
-    rows_ = finder_.find(token_);
-    left_ = rows_.lanes;
-    skip_to_piece();
+        rows_(finder.find(claims.item(0))),
+        left_(rows_.lanes) {}
+
+  // Loads until the ring is full, or no piece of a token that is claimed is left. number: of the
+  // token that is summed. All lanes.
+  __device__ void fill(int number) {
+    while (ahead_ < params_.shape.slots) {
+      if (left_ != 0) {
+        load();
+      } else if (!advance(number)) {
+        return;
+      }
+    }
   }
 
-  // Loads the next piece, if there is one. All lanes; the slot's last piece was summed.
-  __device__ void load_next() {
-    if (token_ >= params_.num_tokens) {
-      return;
+  // The oldest piece was summed, by all lanes: another takes its slot.
+  __device__ void replace(int number) {
+    ahead_--;
+    if (left_ != 0) {
+      load();
+    } else {
+      fill(number);
     }
+  }
+
+ private:
+  __device__ void load() {
     const int lane = __ffs(static_cast<int>(left_)) - 1;
     if (lane_index() == lane) {
       const int bytes = chunk_bytes_of(params_, chunk_);
@@ -56,31 +73,34 @@ class PieceLoader {
     }
     slot_ = slot_ + 1 == params_.shape.slots ? 0 : slot_ + 1;
     left_ &= left_ - 1;
-    skip_to_piece();
+    ahead_++;
   }
 
- private:
-  // Moves on until a row is left in the current chunk, or no token is.
-  __device__ void skip_to_piece() {
-    while (left_ == 0 && token_ < params_.num_tokens) {
+  // To the next chunk, or to the next token; false if that is not known yet, or there is none.
+  __device__ bool advance(int number) {
+    if (rows_.lanes != 0 && chunk_ + 1 < chunks_of(params_)) {
       chunk_++;
-      if (chunk_ == share_.chunks || rows_.lanes == 0) {
-        chunk_ = 0;
-        token_ += share_.token_step;
-        rows_ = finder_.find(token_);
+    } else {
+      if (number_ + 1 == number + kPullLead || claims_.item(number_) >= params_.num_tokens) {
+        return false;
       }
-      left_ = rows_.lanes;
+      number_++;
+      chunk_ = 0;
+      rows_ = finder_.find(claims_.item(number_));
     }
+    left_ = rows_.lanes;
+    return true;
   }
 
   const PullParams& params_;
   const RowFinder& finder_;
-  const PullShare& share_;
+  const Claims& claims_;
   char* slots_;
   uint64_t* barriers_;
-  int token_;
+  int number_ = 0;  // of the token it is at
   int chunk_ = 0;
   int slot_ = 0;
+  int ahead_ = 0;  // pieces that are loaded and not summed
   TokenRows rows_;
   uint32_t left_;  // lanes whose piece of this chunk is not loaded yet
 };
@@ -92,7 +112,7 @@ class BulkRowPuller {
  public:
   __device__ BulkRowPuller(const PullParams& params, const PeerOutput* outputs, char* shared,
                            uint64_t* barriers)
-      : params_(params), finder_(params, outputs), share_(params) {
+      : params_(params), finder_(params, outputs) {
     slots_ = shared + warp_index() * params.shape.slots * params.shape.chunk_bytes;
     barriers_ = barriers + warp_index() * kMaxStages;
     if (lane_index() == 0) {
@@ -108,26 +128,23 @@ class BulkRowPuller {
   }
 
   __device__ void run() {
-    PieceLoader loader(params_, finder_, share_, slots_, barriers_);
-    for (int slot = 0; slot < params_.shape.slots; slot++) {
-      loader.load_next();
-    }
-    TokenRows rows = finder_.find(share_.first_token);
-    float weight =
-        share_.first_token < params_.num_tokens ? finder_.gate_weight(share_.first_token) : 0.0f;
-    for (int token = share_.first_token; token < params_.num_tokens; token += share_.token_step) {
-      for (int chunk = 0; chunk < share_.chunks; chunk++) {
-        sum_chunk(loader, token, chunk, rows.lanes, weight);
+    Claims claims = claim_tokens(params_);
+    PieceLoader loader(params_, finder_, claims, slots_, barriers_);
+    for (int number = 0; claims.item(number) < params_.num_tokens; number++) {
+      const int token = claims.item(number);
+      claims.claim(number + kPullLead);
+      loader.fill(number);
+      const TokenRows rows = finder_.find(token);
+      const float weight = finder_.gate_weight(token);
+      for (int chunk = 0; chunk < chunks_of(params_); chunk++) {
+        sum_chunk(loader, number, token, chunk, rows.lanes, weight);
       }
       finder_.store_weights(token, rows.lanes);
-      const int next = token + share_.token_step;
-      rows = finder_.find(next);
-      weight = next < params_.num_tokens ? finder_.gate_weight(next) : 0.0f;
     }
   }
 
  private:
-  __device__ void sum_chunk(PieceLoader& loader, int token, int chunk, uint32_t lanes,
+  __device__ void sum_chunk(PieceLoader& loader, int number, int token, int chunk, uint32_t lanes,
                             float weight) {
     const int64_t offset = int64_t{token} * params_.row_bytes + chunk * params_.shape.chunk_bytes;
     const int bytes = chunk_bytes_of(params_, chunk);
@@ -144,14 +161,13 @@ class BulkRowPuller {
         slot_ = 0;
         phase_ ^= 1;
       }
-      loader.load_next();
+      loader.replace(number);
     });
     sum.store(params_.out + offset, bytes);
   }
 
   const PullParams& params_;
   RowFinder finder_;
-  PullShare share_;
   char* slots_;
   uint64_t* barriers_;
   int slot_ = 0;
@@ -163,13 +179,16 @@ template <int kVectors, bool kWeighted>
 class PlainRowPuller {
  public:
   __device__ PlainRowPuller(const PullParams& params, const PeerOutput* outputs)
-      : params_(params), finder_(params, outputs), share_(params) {}
+      : params_(params), finder_(params, outputs) {}
 
   __device__ void run() const {
-    for (int token = share_.first_token; token < params_.num_tokens; token += share_.token_step) {
-      TokenRows rows = finder_.find(token);
-      float weight = finder_.gate_weight(token);
-      for (int chunk = 0; chunk < share_.chunks; chunk++) {
+    Claims claims = claim_tokens(params_);
+    for (int number = 0; claims.item(number) < params_.num_tokens; number++) {
+      const int token = claims.item(number);
+      claims.claim(number + kPullLead);
+      const TokenRows rows = finder_.find(token);
+      const float weight = finder_.gate_weight(token);
+      for (int chunk = 0; chunk < chunks_of(params_); chunk++) {
         sum_chunk(token, chunk, rows, weight);
       }
       finder_.store_weights(token, rows.lanes);
@@ -194,7 +213,6 @@ class PlainRowPuller {
 
   const PullParams& params_;
   RowFinder finder_;
-  PullShare share_;
 };
 
 }  // namespace ep4j

@@ -13,6 +13,7 @@ template <int kVectors>
 class ChunkSum {
  public:
   static constexpr int kValues = 8;  // BF16 values of a 16-byte vector
+  static constexpr int kBytes = kVectors * kWarpLanes * kVectorBytes;  // of a whole chunk
 
   // Starts at +0, or at the sum of the biases.
   __device__ void begin(const PullParams& params, int64_t offset, int bytes) {
@@ -26,42 +27,49 @@ class ChunkSum {
     if (params.bias0 == nullptr) {
       return;
     }
-#pragma unroll
-    for (int i = 0; i < kVectors; i++) {
-      if (place(i) < bytes) {
-        add_biases(params, offset + place(i), sums_[i]);
-      }
-    }
+    for_each_vector(bytes, [&](int i) { add_biases(params, offset + place(i), sums_[i]); });
   }
 
   // Adds a row's chunk, or its product with a weight in one rounding.
   template <bool kWeighted>
   __device__ void add(const char* row, int bytes, float weight) {
-#pragma unroll
-    for (int i = 0; i < kVectors; i++) {
-      if (place(i) < bytes) {
-        uint4 vector = *reinterpret_cast<const uint4*>(row + place(i));
-        add_vector<kWeighted>(vector, weight, sums_[i]);
-      }
-    }
+    for_each_vector(bytes, [&](int i) {
+      uint4 vector = *reinterpret_cast<const uint4*>(row + place(i));
+      add_vector<kWeighted>(vector, weight, sums_[i]);
+    });
   }
 
   // Rounds once, to BF16.
   __device__ void store(char* out, int bytes) const {
-#pragma unroll
-    for (int i = 0; i < kVectors; i++) {
-      if (place(i) < bytes) {
-        const float* sum = sums_[i];
-        *reinterpret_cast<uint4*>(out + place(i)) =
-            uint4{ptx::bf16_pair(sum[0], sum[1]), ptx::bf16_pair(sum[2], sum[3]),
-                  ptx::bf16_pair(sum[4], sum[5]), ptx::bf16_pair(sum[6], sum[7])};
-      }
-    }
+    for_each_vector(bytes, [&](int i) {
+      const float* sum = sums_[i];
+      *reinterpret_cast<uint4*>(out + place(i)) =
+          uint4{ptx::bf16_pair(sum[0], sum[1]), ptx::bf16_pair(sum[2], sum[3]),
+                ptx::bf16_pair(sum[4], sum[5]), ptx::bf16_pair(sum[6], sum[7])};
+    });
   }
 
  private:
   __device__ static int place(int vector) {
     return (vector * kWarpLanes + lane_index()) * kVectorBytes;
+  }
+
+  // Where there is most to do, in whole chunks, nothing is asked about each vector.
+  template <class Body>
+  __device__ static void for_each_vector(int bytes, Body body) {
+    if (bytes == kBytes) {
+#pragma unroll
+      for (int i = 0; i < kVectors; i++) {
+        body(i);
+      }
+      return;
+    }
+#pragma unroll
+    for (int i = 0; i < kVectors; i++) {
+      if (place(i) < bytes) {
+        body(i);
+      }
+    }
   }
 
   __device__ static void add_biases(const PullParams& params, int64_t offset, float* sums) {
