@@ -380,7 +380,7 @@ std::vector<Case> crowded() {
   Case c;
   c.topk = 3;
   c.hidden = 3592;
-  c.tokens = {400, 230};
+  c.tokens = {160, 90};
   c.num_sms = 1;
   std::vector<Case> cases = {c};
   c.pattern = Pattern::kFewTokens;

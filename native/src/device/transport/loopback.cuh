@@ -10,7 +10,8 @@
 // Invariant: workers wait for nobody but askers of their own launch, so every put is done. A put is
 // complete when its launch ends.
 //
-// Where nothing else would be done meanwhile, the warp that asks does the put itself.
+// Where nothing else would be done meanwhile, the warp that asks does the put itself, and lays its
+// bytes at their target in the first place.
 //
 // A put to a rank that only a network reaches goes there at once, by the warp that asks, and is
 // complete when its receiver has answered.
@@ -32,7 +33,7 @@ class LoopbackFabric {
   // Asks for a put, after the warp's stores to its source. All lanes of a warp.
   __device__ void put(const Put& put) const {
     __syncwarp();
-    if (transport::kHasRemotePeers && !transport::reaches(view_, put.peer)) {
+    if (is_far(put.peer)) {
       put_far(put);
       return;
     }
@@ -48,19 +49,19 @@ class LoopbackFabric {
     __syncwarp();
   }
 
-  // Does a put itself, after the warp's stores to its source; some vectors of a lane are on their way
-  // at a time. All lanes of a warp.
-  template <int kVectors>
+  // Where a warp lays the bytes of a put that it does itself: at their target, if that is within reach;
+  // else at their source.
+  __device__ char* place(const Put& put) const {
+    return is_far(put.peer) ? view_.own<char>(put.source) : view_.at<char>(put.peer, put.target);
+  }
+
+  // Does a put itself, after the warp's stores to its place. All lanes of a warp.
   __device__ void put_at_once(const Put& put) const {
     __syncwarp();
-    if (transport::kHasRemotePeers && !transport::reaches(view_, put.peer)) {
+    if (is_far(put.peer)) {
       put_far(put);
       return;
     }
-    char* source = view_.own<char>(put.source);
-    copy<kVectors>(source, view_.at<char>(put.peer, put.target), put.bytes);
-    __syncwarp();
-    discard(source, put.bytes);
     if (lane_index() == 0) {
       ptx::store_release_system(view_.at<uint64_t>(put.peer, put.signal), put.value);
     }
@@ -119,8 +120,11 @@ class LoopbackFabric {
   }
 
  private:
-  static constexpr int kBatch = 4;         // puts that one fence is for
-  static constexpr int kMostVectors = 16;  // of a lane on their way, as registers allow
+  static constexpr int kBatch = 4;  // puts that one fence is for
+
+  __device__ bool is_far(int peer) const {
+    return transport::kHasRemotePeers && !transport::reaches(view_, peer);
+  }
 
   __device__ void put_far(const Put& put) const {
     if constexpr (transport::kHasRemotePeers) {
@@ -181,7 +185,7 @@ class LoopbackFabric {
       char* from = view_.own<char>(__shfl_sync(kAllLanes, put.source, lane));
       char* to = view_.at<char>(__shfl_sync(kAllLanes, put.peer, lane),
                                 __shfl_sync(kAllLanes, put.target, lane));
-      copy<kMostVectors>(from, to, bytes);
+      copy(from, to, bytes);
       __syncwarp();
       discard(from, bytes);
     });
@@ -194,8 +198,8 @@ class LoopbackFabric {
     __syncwarp();
   }
 
-  template <int kVectors>
   __device__ static void copy(const char* from, char* to, int bytes) {
+    constexpr int kVectors = 16;  // of a lane on their way, as registers allow
     constexpr int kStep = kWarpLanes * kVectorBytes;
     const int own = lane_index() * kVectorBytes;
     for (int first = 0; first < bytes; first += kVectors * kStep) {

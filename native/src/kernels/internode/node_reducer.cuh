@@ -8,15 +8,6 @@
 
 namespace ep4j {
 
-// Vectors of a lane on their way in a put, as registers allow.
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 900
-template <bool kWeighted>
-constexpr int kPutVectors = kWeighted ? 4 : 6;
-#else
-template <bool>
-constexpr int kPutVectors = 2;
-#endif
-
 // A warp sums messages of one source. Without a queue it does its puts itself.
 template <bool kWeighted, bool kQueued>
 class NodeReducer {
@@ -51,35 +42,39 @@ class NodeReducer {
   __device__ const ReducerShare& share() const { return shared_.shares[warp_index()]; }
 
   __device__ void reduce(int message) const {
-    const InternodeLayout& layout = params_.nodes.layout;
+    char* sum = kQueued ? params_.view.own<char>(put_of(message).source)
+                        : fabric_.place(put_of(message));
     const RowsHere rows = find(message);
-    const int64_t outgoing = layout.outgoing_sum(params_.output, share().remote, message);
-    char* slot = params_.nodes.own<char>(outgoing);
     for (int64_t begin = 0; begin < params_.row_bytes; begin += ChunkParts::kBytes) {
       const int bytes = chunk_bytes(params_.row_bytes, begin);
       uint4 rounded[ChunkParts::kVectors];
       sum_rows_here<kWeighted>(rows, begin, bytes, rounded);
-      ChunkParts::store(rounded, slot + NodeSumRow::x() + begin, bytes);
+      ChunkParts::store(rounded, sum + NodeSumRow::x() + begin, bytes);
     }
     if (params_.with_weights != 0) {
-      reinterpret_cast<float*>(slot + NodeSumRow::weights())[lane_index()] =
+      reinterpret_cast<float*>(sum + NodeSumRow::weights())[lane_index()] =
           sum_weights_here(rows, params_.rank_major != 0, params_.num_topk);
     }
+    if constexpr (kQueued) {
+      fabric_.put(put_of(message));
+    } else {
+      fabric_.put_at_once(put_of(message));
+    }
+  }
+
+  // Of a message's sum, to where its rows came from.
+  __device__ Put put_of(int message) const {
+    const InternodeLayout& layout = params_.nodes.layout;
     const int there = Topology::remote_of(params_.nodes.node(),
                                           params_.nodes.topology().node_of(share().source));
     const int output = shared_.outputs[share().source].output;
     const int64_t base = params_.nodes.base;
-    const Put put = {share().source,
-                     static_cast<int32_t>(NodeSumRow::x()) + params_.row_bytes,
-                     base + outgoing,
-                     base + layout.sum(output, there, message),
-                     base + layout.returned(output, there, message),
-                     shared_.epoch};
-    if constexpr (kQueued) {
-      fabric_.put(put);
-    } else {
-      fabric_.template put_at_once<kPutVectors<kWeighted>>(put);
-    }
+    return {share().source,
+            static_cast<int32_t>(NodeSumRow::x()) + params_.row_bytes,
+            base + layout.outgoing_sum(params_.output, share().remote, message),
+            base + layout.sum(output, there, message),
+            base + layout.returned(output, there, message),
+            shared_.epoch};
   }
 
   __device__ RowsHere find(int message) const {
