@@ -11,7 +11,8 @@
 //                 publisher last block                           read, at every peer with outputs
 //   node_combine  reducer and then summer, token by token, all; and the publisher
 //
-// Without a seed for the loopback's order all warps reduce, and do their puts themselves.
+// Without a seed for the loopback's order all warps reduce, and do their puts themselves: a sum within
+// reach is laid at its target.
 //
 // The first is the sending half and waits for no receiving half: sums has a place for every token of
 // an output, so receives may be issued in any order. Summing takes a node's parts as they come.
