@@ -45,11 +45,14 @@ void budget_tests(Suite& suite) {
       }
     }
   });
-  suite.run("7,168 BF16 channels: five warps of three stages, seven vectors", [] {
+  suite.run("7,168 BF16 channels: warps, stages, slots and vectors", [] {
     SendShape send = bulk_send_shape(14336, false, kHopperShared);
     expect(send.warps == 5 && send.stages == 3, send.warps, " warps, ", send.stages, " stages");
+    SendShape cast = bulk_send_shape(14336, true, kHopperShared);
+    expect(cast.warps == 13 && cast.stages == 2, cast.warps, " warps, ", cast.stages, " stages");
     PullShape pull = pull_shape(14336, true, kHopperShared);
     expect(pull.vectors == 7, pull.vectors, " vectors");
+    expect(pull.warps == 16 && pull.slots == 3, pull.warps, " warps, ", pull.slots, " slots");
   });
 }
 
