@@ -101,11 +101,6 @@ __device__ __forceinline__ void cast_chunk(const char* source, int bytes, int ca
   }
 }
 
-// Scale words of some groups that are cast.
-__device__ __forceinline__ int scale_words_of(int groups, int cast) {
-  return cast == EP4J_CAST_UE8M0 ? (groups + 3) / 4 : groups;
-}
-
 // The scale word that a chunk's scratch gives: a scale, or four exponents packed.
 __device__ __forceinline__ uint32_t scale_word(const uint32_t* scratch, int groups, int word,
                                                int cast) {

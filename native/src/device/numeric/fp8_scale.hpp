@@ -36,10 +36,12 @@ EP4J_HOST_DEVICE inline Fp8Scale fp8_scale(uint32_t amax_bits, int cast) {
           float_of_bits((kExponentSum - exponent) << kFloatFractionBits), false};
 }
 
-// Scale words of a row that is cast.
-EP4J_HOST_DEVICE constexpr int fp8_scale_words(int hidden, int cast) {
-  int groups = hidden / kFp8GroupChannels;
+// Scale words of groups that are cast, and of a row.
+EP4J_HOST_DEVICE constexpr int scale_words_of(int groups, int cast) {
   return cast == EP4J_CAST_UE8M0 ? (groups + 3) / 4 : groups;
+}
+EP4J_HOST_DEVICE constexpr int fp8_scale_words(int hidden, int cast) {
+  return scale_words_of(hidden / kFp8GroupChannels, cast);
 }
 
 }  // namespace ep4j
