@@ -41,4 +41,22 @@ class Claims {
   int item_ = 0;  // of the claim whose number this lane has
 };
 
+// Takes items below a number one after the other, the next one being claimed meanwhile: Claims with
+// one fixed item and none known ahead, for warps that have no registers for its ring. Worker w of W.
+// take(item) says whether to go on. All lanes.
+template <class Take>
+__device__ __forceinline__ void take_in_turn(uint32_t& claimed, int worker, int workers, int items,
+                                             Take take) {
+  for (int item = worker; item < items;) {
+    uint32_t next = 0;
+    if (lane_index() == 0) {
+      next = atomicAdd(&claimed, 1u);
+    }
+    if (!take(item)) {
+      return;
+    }
+    item = workers + static_cast<int>(__shfl_sync(kAllLanes, next, 0));
+  }
+}
+
 }  // namespace ep4j

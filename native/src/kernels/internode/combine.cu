@@ -28,6 +28,7 @@
 
 #include "device/load_kernels.cuh"
 #include "device/programmatic.cuh"
+#include "device/routing/claims.cuh"
 #include "device/sync/grid_end.cuh"
 #include "kernels/internode/node_reducer.cuh"
 #include "kernels/internode/node_summer.cuh"
@@ -113,18 +114,10 @@ __global__ void __launch_bounds__(kNodeThreads, 1)
   const LoopbackFabric fabric(reduce.view, reduce.nodes.state->fabric, reduce.nodes.puts);
   NodeReducer<kWeighted, false> reducer(reduce, shared, fabric, first, step);
   NodeSummer<kWeighted> summer(sum, shared);
-  // A token of its own for each warp, then the next for whoever is free.
-  for (int token = first; token < sum.num_tokens;) {
-    uint32_t next = 0;
-    if (lane_index() == 0) {
-      next = atomicAdd(&sum.view.state->claimed, 1u);
-    }
+  take_in_turn(sum.view.state->claimed, first, step, sum.num_tokens, [&](int token) {
     reducer.advance(token + step);
-    if (!summer.sum(token)) {
-      break;
-    }
-    token = step + static_cast<int>(__shfl_sync(kAllLanes, next, 0));
-  }
+    return summer.sum(token);
+  });
   reducer.finish();
   summer.count_traffic();
   let_next_kernel_begin();

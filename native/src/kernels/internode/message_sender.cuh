@@ -9,6 +9,7 @@
 #pragma once
 
 #include "device/numeric/fp8_cast.cuh"
+#include "device/routing/claims.cuh"
 #include "device/sync/quick_wait.cuh"
 #include "device/transport/loopback.cuh"
 #include "kernels/internode/row_places.cuh"
@@ -32,18 +33,12 @@ class NodeMessageSender {
         scratch_(scratch),
         message_{params.layout.form.row_bytes, params.layout.form.scale_words} {}
 
-  // Worker w of W. Each has one token of its own, the rest goes to whoever is free, and is claimed
-  // while the token before is sent. (Claims would spill: there are no registers for its ring.) All
-  // lanes.
+  // Worker w of W. All lanes.
   __device__ void run(int worker, int workers) {
-    for (int token = worker; token < params_.num_tokens && !gave_up_;) {
-      uint32_t next = 0;
-      if (lane_index() == 0) {
-        next = atomicAdd(&view_.state->claimed, 1u);
-      }
+    take_in_turn(view_.state->claimed, worker, workers, params_.num_tokens, [&](int token) {
       send(token);
-      token = workers + static_cast<int>(__shfl_sync(kAllLanes, next, 0));
-    }
+      return !gave_up_;
+    });
     if (lane_index() == 0 && stopped_ != 0) {
       atomicOr(&view_.state->stopped, stopped_);
     }
