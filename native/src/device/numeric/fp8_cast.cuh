@@ -66,6 +66,13 @@ struct LaneCodes {
       *reinterpret_cast<uint2*>(chunk + offsets[i]) = codes[i];
     }
   }
+
+  // To a place of each of some lanes. All lanes.
+  __device__ __forceinline__ void spread(uint64_t place, uint32_t lanes) const {
+    for_each_lane(lanes, [&](int lane) {
+      store(reinterpret_cast<char*>(__shfl_sync(kAllLanes, place, lane)));
+    });
+  }
 };
 
 // Casts the bytes of a chunk, a multiple of a group, four lanes to a group. Passes each lane's codes

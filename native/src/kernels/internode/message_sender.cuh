@@ -173,11 +173,8 @@ class NodeMessageSender {
   __device__ void cast(const char* source, int begin, const RowPlace& place, uint32_t lanes) const {
     const int bytes = min(kCastChunkBytes, params_.source_row_bytes - begin);
     const uint64_t target = reinterpret_cast<uint64_t>(place.x) + static_cast<uint64_t>(begin / 2);
-    cast_chunk(source + begin, bytes, params_.cast, scratch_, [&](const LaneCodes& codes) {
-      for_each_lane(lanes, [&](int lane) {
-        codes.store(reinterpret_cast<char*>(__shfl_sync(kAllLanes, target, lane)));
-      });
-    });
+    cast_chunk(source + begin, bytes, params_.cast, scratch_,
+               [&](const LaneCodes& codes) { codes.spread(target, lanes); });
     __syncwarp();
     const int groups = bytes / kSourceGroupBytes;
     const int first = scale_words_of(begin / kSourceGroupBytes, params_.cast);

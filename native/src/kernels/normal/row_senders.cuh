@@ -208,11 +208,8 @@ class PlainRowSender : RowSenderBase<kCast> {
     const int bytes = this->chunk_bytes(chunk);
     const uint64_t place = reinterpret_cast<uint64_t>(this->place(target, chunk));
     if constexpr (kCast) {
-      cast_chunk(source, bytes, params.cast, scratch_, [&](const LaneCodes& codes) {
-        for_each_lane(lanes, [&](int lane) {
-          codes.store(reinterpret_cast<char*>(__shfl_sync(kAllLanes, place, lane)));
-        });
-      });
+      cast_chunk(source, bytes, params.cast, scratch_,
+                 [&](const LaneCodes& codes) { codes.spread(place, lanes); });
       __syncwarp();
       this->put_cast_scales(target, chunk, scratch_);
       __syncwarp();
