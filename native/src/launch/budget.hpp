@@ -23,7 +23,7 @@ constexpr SendShape bulk_send_shape(int row_bytes, bool cast, int shared_limit) 
   int cast_bytes = cast ? cast_scratch_bytes(chunk) : 0;
   int budget = shared_limit - kTableBytes;
   int least_stages = cast ? 2 : 3;
-  int warps = std::clamp(budget / (least_stages * stage + cast_bytes), 1, 16);
+  int warps = std::clamp(budget / (least_stages * stage + cast_bytes), 1, kMaxWideWarps);
   int stages = std::min((budget / warps - cast_bytes) / stage, kMaxStages);
   return {warps, stages, chunk, stage, cast_bytes, warps * (stages * stage + cast_bytes)};
 }
@@ -32,7 +32,7 @@ constexpr SendShape bulk_send_shape(int row_bytes, bool cast, int shared_limit) 
 constexpr SendShape plain_send_shape(int row_bytes, bool cast) {
   int chunk = std::min(row_bytes, kMaxChunkBytes);
   int cast_bytes = cast ? cast_scratch_bytes(chunk) : 0;
-  return {16, 0, chunk, 0, cast_bytes, 16 * cast_bytes};
+  return {kMaxWideWarps, 0, chunk, 0, cast_bytes, kMaxWideWarps * cast_bytes};
 }
 
 // Sums are kept in registers, 8 per vector. Seven vectors divide a row of 7,168 elements evenly,
@@ -48,7 +48,7 @@ constexpr PullShape pull_shape(int row_bytes, bool bulk, int shared_limit) {
     vectors = 7;
   }
   int chunk = vectors * kWarpLanes * kVectorBytes;
-  constexpr int kWarps = 16;
+  constexpr int kWarps = kMaxWideWarps;
   if (!bulk) {
     return {kWarps, 0, vectors, chunk, 0};
   }

@@ -18,15 +18,13 @@
 namespace ep4j {
 namespace {
 
-constexpr int kMaxPullThreads = 512;
-
 struct SharedStorage {
   PeerOutput outputs[kMaxRanks];
   int32_t verdict;
 };
 
 template <bool kBulk, int kVectors, bool kWeighted>
-__global__ void __launch_bounds__(kMaxPullThreads, 1)
+__global__ void __launch_bounds__(kMaxWideThreads, 1)
     combine_pull_kernel(const __grid_constant__ PullParams params) {
   extern __shared__ __align__(128) char slots[];
   __shared__ SharedStorage shared;
@@ -46,7 +44,7 @@ __global__ void __launch_bounds__(kMaxPullThreads, 1)
     PlainRowPuller<kVectors, kWeighted>(params, shared.outputs).run();
   } else {
 #if EP4J_HAS_BULK_COPY
-    __shared__ uint64_t barriers[kMaxPullThreads / kWarpLanes * kMaxStages];
+    __shared__ uint64_t barriers[kMaxWideWarps * kMaxStages];
     BulkRowPuller<kVectors, kWeighted>(params, shared.outputs, slots, barriers).run();
 #endif
   }

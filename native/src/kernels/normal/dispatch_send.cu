@@ -23,8 +23,6 @@
 namespace ep4j {
 namespace {
 
-constexpr int kMaxSendThreads = 512;
-
 struct SharedStorage {
   Destination destinations[kMaxRanks];
   int32_t verdict;
@@ -79,14 +77,14 @@ __device__ void send_rows(const SendParams& params, const SharedStorage& shared,
     PlainRowSender<kCast>(params, shared.destinations, sent, stages).run();
   } else {
 #if EP4J_HAS_BULK_COPY
-    __shared__ uint64_t barriers[kMaxSendThreads / kWarpLanes * kMaxStages];
+    __shared__ uint64_t barriers[kMaxWideWarps * kMaxStages];
     BulkRowSender<kCast>(params, shared.destinations, sent, stages, barriers).run();
 #endif
   }
 }
 
 template <bool kBulk, bool kCast>
-__global__ void __launch_bounds__(kMaxSendThreads, 1)
+__global__ void __launch_bounds__(kMaxWideThreads, 1)
     dispatch_send_kernel(const __grid_constant__ SendParams params) {
   extern __shared__ __align__(128) char stages[];
   __shared__ SharedStorage shared;

@@ -13,6 +13,8 @@ constexpr int kMaxChunkBytes = 16384;
 // With a cast, which is work for warps: smaller pieces, so that more warps have room.
 constexpr int kMaxCastChunkBytes = 8192;
 constexpr int kMaxStages = 8;
+constexpr int kMaxWideWarps = 16;
+constexpr int kMaxWideThreads = kMaxWideWarps * kWarpLanes;
 
 struct SendShape {
   int warps;
