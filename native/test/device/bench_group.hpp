@@ -6,9 +6,10 @@
 
 namespace ep4j::test {
 
-// 4,096 tokens per rank, top-8 of 256 experts, H 7168.
 enum class BenchRows { kBf16, kFp8, kCast };
 const char* name_of(BenchRows rows);
+
+// 4,096 tokens per rank, top-8 of 256 experts, H 7168.
 Case bench_case(int ranks, int sms, BenchRows rows, int order);
 
 class Group {

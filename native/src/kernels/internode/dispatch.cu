@@ -207,15 +207,9 @@ auto kernel_for(const NodeDispatchParams& params) {
 }  // namespace
 
 cudaError_t load_node_dispatch() {
-  for (int num_nodes : {2, 3}) {
-    cudaError_t error = load_kernels(kernel_for<false, LongMessages>(num_nodes),
-                                     kernel_for<false, ShortMessages>(num_nodes),
-                                     kernel_for<true, CastMessages>(num_nodes));
-    if (error != cudaSuccess) {
-      return error;
-    }
-  }
-  return cudaSuccess;
+  return load_kernels(kernel_for<false, LongMessages>(2), kernel_for<false, LongMessages>(3),
+                      kernel_for<false, ShortMessages>(2), kernel_for<false, ShortMessages>(3),
+                      kernel_for<true, CastMessages>(2), kernel_for<true, CastMessages>(3));
 }
 
 cudaError_t launch_node_dispatch(const NodeDispatchParams& params, int num_blocks,

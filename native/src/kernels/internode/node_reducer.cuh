@@ -55,6 +55,7 @@ class NodeReducer {
       reinterpret_cast<float*>(sum + NodeSumRow::weights())[lane_index()] =
           sum_weights_here(rows, params_.rank_major != 0, params_.num_topk);
     }
+    // Worked out again: the sum needs its registers.
     if constexpr (kQueued) {
       fabric_.put(put_of(message));
     } else {
